@@ -1,0 +1,63 @@
+"""Optimisers and schedules by name, so that a system is one line on the command line."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+
+from errata.errors import UnknownNameError
+
+__all__ = ["build_optimizer", "build_scheduler"]
+
+
+def build_optimizer(
+    name: str | Callable[[Iterable[Any]], torch.optim.Optimizer],
+    parameters: Iterable[Any],
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+) -> torch.optim.Optimizer:
+    """An optimiser by name ("sgd", "adam", "adamw") or by a callable of the parameters.
+
+    Examples
+    --------
+    >>> build_optimizer("sgd", [torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9, weight_decay=0.0).defaults["lr"]
+    0.1
+    """
+    if callable(name):
+        return name(parameters)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    raise UnknownNameError("optimizer", name, ("sgd", "adam", "adamw"))
+
+
+def build_scheduler(
+    name: str | Callable[[torch.optim.Optimizer], Any],
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int,
+    milestones: Sequence[float],
+) -> Any:
+    """A schedule by name, over ``steps`` optimiser steps, or by a callable of the optimiser.
+
+    "cosine" falls from the learning rate to zero; "step" divides it by ten at each share of the steps in ``milestones``.
+    """
+    if callable(name):
+        return name(optimizer)
+    if name == "cosine":
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+        )
+    if name == "step":
+        edges = sorted(round(share * steps) for share in milestones)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.1 ** bisect.bisect_right(edges, step))
+    raise UnknownNameError("scheduler", name, ("cosine", "step", "constant"))

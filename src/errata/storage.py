@@ -1,0 +1,223 @@
+"""Ledgers on disk: ``ledger.parquet`` with everything, ``summary.json`` for people and scripts, ``report.html``.
+
+The Parquet file carries its own description in its metadata, so the one file is enough to load a ledger.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.errors import ErrataError, LedgerError
+
+if TYPE_CHECKING:
+    from errata.ledger import Ledger
+
+__all__ = ["atomic", "load", "make_folder", "save", "write_json"]
+
+FORMAT = 1
+KEY = b"errata.ledger"
+# The report is drawn two floors above; it is named here, as the systems' cards name their modules, not imported.
+REPORT = "errata.audit.report:render"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; when the block ends well, the file is flushed and moved into place.
+
+    Raises
+    ------
+    ErrataError
+        where the disk is full or the place can't be written; whatever stood at ``path`` still stands there
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic(target) as half_done:
+    ...     _ = half_done.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+    handle = None
+    temporary = path
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ErrataError(
+            f"Could not write {path}: {error.strerror or error}. Nothing that was there before has been changed; "
+            "free some space or choose another place."
+        ) from error
+    finally:
+        if handle is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def make_folder(folder: Path) -> Path:
+    """Make ``folder`` (and those above it); say clearly where that can't be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ErrataError(
+            f"Could not make the folder {folder}: {error.strerror or error}. Choose another place."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ErrataError(f"The folder {folder} can't be written to. Choose another place, or change its permissions.")
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, readable by people."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
+
+
+def save(ledger: Ledger, folder: Path, *, report: bool = True) -> Path:
+    """Write the ledger's three files into ``folder``; see ``Ledger.save``."""
+    import pyarrow.parquet as pq
+
+    make_folder(folder)
+    table = _to_arrow(ledger)
+    with atomic(folder / "ledger.parquet") as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=1, row_group_size=1 << 20)
+    write_json(folder / "summary.json", summary(ledger))
+    if report:
+        with atomic(folder / "report.html") as temporary:
+            temporary.write_text(_renderer()(ledger), encoding="utf-8")
+    return folder
+
+
+def summary(ledger: Ledger) -> dict[str, Any]:
+    """What ``summary.json`` says: counts, noise, classes, worst rows, where it came from."""
+    given = np.bincount(ledger.given[ledger.given >= 0], minlength=len(ledger.classes))
+    flagged = np.bincount(ledger.given[ledger.issue], minlength=len(ledger.classes))
+    return {
+        "format": FORMAT,
+        "rows": len(ledger),
+        "labelled": int((ledger.given >= 0).sum()),
+        "issues": int(ledger.issue.sum()),
+        "noise_rate": ledger.noise.rate,
+        "classes": [
+            {"name": name, "labels": int(n), "issues": int(f)} for name, n, f in zip(ledger.classes, given, flagged)
+        ],
+        "transition": ledger.noise.transition.round(6).tolist(),
+        "most_suspicious_rows": [_plain(row) for row in ledger.index[ledger.order[:20]]],
+        **ledger.meta,
+    }
+
+
+def load(path: Path) -> Ledger:
+    """Read a ledger; see ``Ledger.load``."""
+    from errata.ledger import Ledger, Noise
+
+    file = path / "ledger.parquet" if path.is_dir() else path
+    table, about = _read(file)
+    names = table.column_names
+    missing = [c for c in ("row", "given", "proposed", "trust", "issue") if c not in names]
+    if missing:
+        raise LedgerError(f"{file} is damaged: its columns {', '.join(missing)} are missing. Make the ledger again.")
+    further = [c for c in names if c.startswith("x:")]
+    try:
+        return Ledger(
+            _numpy(table, "given"),
+            _numpy(table, "proposed"),
+            _numpy(table, "trust"),
+            classes=about["classes"],
+            issue=_numpy(table, "issue"),
+            noise=Noise(np.asarray(about["joint"], dtype=np.float64)),
+            columns={c[2:]: _numpy(table, c) for c in further},
+            index=_numpy(table, "row"),
+            meta=about["meta"],
+        )
+    except (KeyError, TypeError) as error:
+        raise LedgerError(f"{file} is damaged: its description lacks {error}. Make the ledger again.") from error
+
+
+def _read(file: Path) -> tuple[Any, dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.exists():
+        raise LedgerError(f"No ledger at {file}. `errata audit SOURCE --out DIR` or Ledger.save(DIR) makes one.")
+    try:
+        schema = pq.read_schema(file)
+        raw = (schema.metadata or {}).get(KEY)
+        if raw is None:
+            raise LedgerError(f"{file} is a Parquet file, but not a ledger of errata (it lacks the ledger's description).")
+        about = json.loads(raw)
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, LedgerError):
+            raise
+        raise LedgerError(f"{file} is damaged or not a Parquet file: {error}. Make the ledger again.") from error
+    if about.get("format", 0) > FORMAT:
+        raise LedgerError(
+            f"{file} was written by a newer errata (format {about['format']}; this one reads up to {FORMAT}). "
+            "Upgrade with: pip install --upgrade errata"
+        )
+    return table, about
+
+
+def _to_arrow(ledger: Ledger) -> Any:
+    import pyarrow as pa
+
+    arrays = {
+        "row": pa.array(ledger.index),
+        "given": pa.array(_small(ledger.given, len(ledger.classes))),
+        "proposed": pa.array(_small(ledger.proposed, len(ledger.classes))),
+        "trust": pa.array(ledger.trust),
+        "issue": pa.array(ledger.issue),
+        "rank": pa.array(ledger.rank),
+    }
+    for name, values in ledger.columns.items():
+        arrays[f"x:{name}"] = pa.array(values.tolist() if values.ndim > 1 else values)
+    about = {
+        "format": FORMAT,
+        "classes": ledger.classes,
+        "joint": ledger.noise.joint.tolist(),
+        "meta": ledger.meta,
+    }
+    described = json.dumps(about, ensure_ascii=False, default=_plain).encode()
+    return pa.table(arrays).replace_schema_metadata({KEY: described})
+
+
+def _small(codes: np.ndarray, num_classes: int) -> np.ndarray:
+    return codes.astype(np.int8 if num_classes <= 127 else np.int16 if num_classes <= 32767 else np.int32)
+
+
+def _numpy(table: Any, name: str) -> np.ndarray:
+    return table.column(name).to_numpy()
+
+
+def _renderer() -> Callable[[Ledger], str]:
+    module, attribute = REPORT.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)
