@@ -56,6 +56,13 @@ class Evidence:
         """Return (K,) how many rows are labelled as each class."""
         return np.bincount(self.given[self.given >= 0], minlength=self.num_classes)
 
+    def by_class(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Return the rows sorted by class (missing ones first, else in order), and (K,) where each class ends."""
+        narrow = self.given.astype(np.int16) if self.num_classes < 2**15 else self.given
+        counts = self.counts()
+        ends = np.cumsum(counts) + (len(self.given) - counts.sum())
+        return np.argsort(narrow, kind="stable"), ends  # sixteen bits are sorted by counting, in linear time
+
 
 def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
     """Check the probabilities and gather the evidence, in one reading."""
@@ -82,10 +89,8 @@ def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
 def mean_self_confidence(evidence: Evidence) -> NDArray[np.float64]:
     """Return (K,) each class's threshold: the mean probability of its own label; infinite for a class without rows."""
     counts = evidence.counts()
-    narrow = evidence.given.astype(np.int16) if evidence.num_classes < 2**15 else evidence.given
-    order = np.argsort(narrow, kind="stable")  # sixteen bits are sorted by counting, in linear time
+    order, ends = evidence.by_class()
     ordered = evidence.own[order]
-    ends = np.cumsum(counts) + (len(ordered) - counts.sum())
     thresholds = np.full(evidence.num_classes, np.inf)
     for k in np.flatnonzero(counts):
         # the mean in the probabilities' own precision, as numpy takes it of a column
