@@ -160,7 +160,7 @@ def test_bad_input_is_refused():
     x, y = blobs(50)
     with pytest.raises(DataError, match="features and labels must have one row per sample each, got 49 and 50"):
         noise.instance_dependent(x[:49], y, 0.5, 4, seed=0)
-    with pytest.raises(DataError, match="got shape .* dtype <U1"):
+    with pytest.raises(DataError, match=r"got shape .* dtype <U1"):
         noise.instance_dependent(np.full((50, 2), "a"), y, 0.5, 4, seed=0)
     with pytest.raises(ParameterError, match="std must be a number >= 0, got -1"):
         noise.instance_dependent(x, y, 0.5, 4, seed=0, std=-1)

@@ -123,3 +123,12 @@ def test_importing_the_room_loads_nothing_heavy():
     code = "import sys, errata.noise; print(sorted({'torch', 'scipy', 'pandas', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_missing_labels_do_not_count_in_the_estimate():
+    given_labels, _, probs, _ = planted(4, 2_000, 0.2, "pair", seed=2)
+    some = given_labels.copy()
+    some[::5] = -1
+    kept = some >= 0
+    expected = noise.estimate_joint(given_labels[kept], probs[kept])
+    np.testing.assert_allclose(noise.estimate_joint(some, probs), expected, atol=1e-6)

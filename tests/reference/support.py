@@ -24,7 +24,7 @@ def tensor(value: Any, requires_grad: bool = False) -> Tensor:
 
 
 def tensors(inputs: dict[str, Any], *names: str) -> list[Tensor]:
-    """The named inputs as tensors (see ``tensor``). A list of whole numbers is int64: use ``real`` where floats are meant."""
+    """The named inputs as tensors (see ``tensor``); use ``real`` for floats that may be written as whole numbers."""
     return [tensor(inputs[name]) for name in names]
 
 

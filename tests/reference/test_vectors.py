@@ -1,8 +1,8 @@
 """Every reference case of every system that has an adapter here, ``tests/reference/<slug>.py``.
 
 The vectors are read from the folder named by ``ERRATA_VECTORS``, else from ``../shared/systems/vectors`` beside the
-repository. An adapter has ``compute(case) -> dict`` and may have ``RTOL``: a number, or a dict of them by op, with "*" for
-the others (default 1e-6).
+repository. An adapter has ``compute(case) -> dict`` and may have ``RTOL``: a number, or a dict of them by op, with "*"
+for the others (default 1e-6).
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def vector_folder() -> Path:
 
 
 def adapters() -> dict[str, Path]:
-    return {p.stem: p for p in sorted(HERE.glob("*.py")) if not p.stem.startswith("test_") and p.stem not in NOT_ADAPTERS}
+    return {
+        p.stem: p for p in sorted(HERE.glob("*.py")) if not p.stem.startswith("test_") and p.stem not in NOT_ADAPTERS
+    }
 
 
 @cache
@@ -121,7 +123,11 @@ class TestTheComparisonItself:
     """A comparison that lets anything through would make every case above green."""
 
     def test_equal_structures_pass(self) -> None:
-        compare({"a": [1.0, 2.0], "b": None, "c": [{"d": 1}]}, {"a": torch.tensor([1.0, 2.0]), "b": None, "c": [{"d": 1}]}, 1e-9)
+        compare(
+            {"a": [1.0, 2.0], "b": None, "c": [{"d": 1}]},
+            {"a": torch.tensor([1.0, 2.0]), "b": None, "c": [{"d": 1}]},
+            1e-9,
+        )
 
     @pytest.mark.parametrize(
         ("expected", "actual"),

@@ -27,12 +27,20 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 
 def check_number(
-    name: str, value: float, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
+    name: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
 ) -> float:
-    """Return ``value`` if it lies between ``low`` and ``high`` (ends included unless open), else raise ParameterError."""
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    if not (above and below):  # NaN fails both
+    """Return ``value`` if it is from ``low`` to ``high`` (ends included unless open), else raise ParameterError."""
+    try:
+        inside = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+    except TypeError:
+        inside = False
+    if not inside:  # NaN too
         interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
         raise ParameterError(f"{name} must be a number in {interval}; got {value!r}.")
     return value
@@ -141,7 +149,7 @@ class LogProbs:
         return clamp_log(self.at_label(self.log_p), min_prob, max_prob)
 
     def reduce(self, values: Tensor, reduction: str) -> Tensor:
-        """One value per position to the result: ``none`` has 0 where ignored, ``mean`` divides by the positions that count."""
+        """From one value per position to the result; "none" has 0 where ignored, "mean" is over what counts."""
         check_choice("reduction", reduction, REDUCTIONS)
         if self.valid is not None:
             values = torch.where(self.valid, values, torch.zeros_like(values))
@@ -157,14 +165,14 @@ class LogProbs:
 def _soft_target(logits: Tensor, target: Tensor, loss: str, allowed: bool) -> Tensor:
     if not allowed:
         raise ParameterError(
-            f"{loss} is defined for integer classes only, and the target is {target.dtype}. Give classes of shape (B, ...), "
-            "or take a loss that is defined for probabilities (cross-entropy, MAE, RCE, SCE, focal, NCE, NFL, JS)."
+            f"{loss} is defined for integer classes only, and the target is {target.dtype}. Give classes of shape "
+            "(B, ...), or take a loss that is defined for probabilities (CE, MAE, RCE, SCE, focal, NCE, NFL, JS)."
         )
     if target.shape != logits.shape:
         raise DataError(
-            f"A target of probabilities must have the shape of the logits, {tuple(logits.shape)}; got {tuple(target.shape)}."
+            f"A target of probabilities must have the logits' shape, {tuple(logits.shape)}; got {tuple(target.shape)}."
         )
-    if target.device.type == "cpu" and not torch.compiler.is_compiling() and not bool((target >= 0).all()):
+    if _raised(~(target >= 0)):  # NaN too
         raise DataError("A target of probabilities has a negative or NaN entry; logits or a mask in its place?")
     return target.to(logits.dtype)
 
@@ -181,29 +189,36 @@ def _hard_target(logits: Tensor, target: Tensor, ignore_index: int | None) -> tu
     if ignore_index is not None:
         valid = classes != ignore_index
         classes = torch.where(valid, classes, torch.zeros_like(classes))
-    if classes.device.type == "cpu" and not torch.compiler.is_compiling():
-        _check_classes(classes, logits.shape[1], ignore_index)
+    num_classes = logits.shape[1]
+    wrong = (classes < 0) | (classes >= num_classes)
+    if _raised(wrong):
+        where = tuple(wrong.nonzero()[0].tolist())
+        raise DataError(
+            f"Classes must lie in [0, {num_classes}), as the logits have {num_classes} columns; got "
+            f"{int(classes[where])} at position {where}, and {int(wrong.sum())} such in all; "
+            f"ignore_index is {ignore_index}."
+        )
     return classes, valid
 
 
-def _check_classes(classes: Tensor, num_classes: int, ignore_index: int | None) -> None:
-    wrong = (classes < 0) | (classes >= num_classes)
-    if bool(wrong.any()):
-        where = tuple(wrong.nonzero()[0].tolist())
-        raise DataError(
-            f"Classes must lie in [0, {num_classes}), the logits have {num_classes} columns (ignore_index is {ignore_index}); "
-            f"got {int(classes[where])} at position {where}, and {int(wrong.sum())} such in all."
-        )
+def _raised(flags: Tensor) -> bool:
+    """Whether a flag is up, where one can look: not on a GPU (it would wait), nor while compiling or inside vmap."""
+    if flags.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    try:
+        return bool(flags.any())
+    except RuntimeError:  # vmap has no values to branch on
+        return False
 
 
 def evaluate(
     terms: Callable[[LogProbs], Tensor],
     logits: Tensor,
     target: Tensor,
-    *,
+    loss: str,
     reduction: str,
     ignore_index: int | None,
-    loss: str,
+    *,
     soft_targets: bool = False,
 ) -> Tensor:
     """What every loss function does around its formula: look at the batch, compute ``terms`` per position, reduce."""
@@ -235,6 +250,9 @@ class Loss(nn.Module):
     soft_targets = False
     """Whether the loss is defined for probabilities as targets."""
 
+    separable = True
+    """Whether the loss is no more than the reduction of ``terms``, so that it can be a part of another loss."""
+
     def __init__(self, *, reduction: str = "mean", ignore_index: int | None = -100) -> None:
         super().__init__()
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
@@ -245,16 +263,9 @@ class Loss(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define terms(batch).")
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch: logits (B, K, ...), target (B, ...) classes or, where defined, (B, K, ...) probabilities."""
-        return evaluate(
-            self.terms,
-            logits,
-            target,
-            reduction=self.reduction,
-            ignore_index=self.ignore_index,
-            loss=type(self).__name__,
-            soft_targets=self.soft_targets,
-        )
+        """The loss of logits (B, K, ...) and classes (B, ...) or, where defined, probabilities (B, K, ...)."""
+        name, soft = type(self).__name__, self.soft_targets
+        return evaluate(self.terms, logits, target, name, self.reduction, self.ignore_index, soft_targets=soft)
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and isinstance(v, (int, float, str))}

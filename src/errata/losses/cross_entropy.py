@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from errata.losses.base import LogProbs, Loss, check_number, evaluate, one_minus_exp
@@ -23,7 +25,9 @@ def focal_of(batch: LogProbs, gamma: float, detach_factor: bool) -> Tensor:
     return focal_terms(batch.label_log_p(), gamma, detach_factor)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, *, reduction: str = "mean", ignore_index: int | None = -100) -> Tensor:
+def cross_entropy(
+    logits: Tensor, target: Tensor, *, reduction: str = "mean", ignore_index: int | None = -100
+) -> Tensor:
     """Cross-entropy, ``-log p_y``; for a target distribution ``t``, ``-sum_k t_k log p_k``.
 
     Parameters
@@ -39,18 +43,11 @@ def cross_entropy(logits: Tensor, target: Tensor, *, reduction: str = "mean", ig
 
     Examples
     --------
+    >>> import torch
     >>> cross_entropy(torch.zeros(1, 2), torch.tensor([0]))
     tensor(0.6931)
     """
-    return evaluate(
-        cross_entropy_of,
-        logits,
-        target,
-        reduction=reduction,
-        ignore_index=ignore_index,
-        loss="cross_entropy",
-        soft_targets=True,
-    )
+    return evaluate(cross_entropy_of, logits, target, "cross_entropy", reduction, ignore_index, soft_targets=True)
 
 
 def focal_loss(
@@ -85,26 +82,21 @@ def focal_loss(
 
     Examples
     --------
+    >>> import torch
     >>> focal_loss(torch.zeros(1, 2), torch.tensor([0]), gamma=1)
     tensor(0.3466)
     """
     check_number("gamma", gamma, 0.0)
-    return evaluate(
-        lambda batch: focal_of(batch, gamma, detach_factor),
-        logits,
-        target,
-        reduction=reduction,
-        ignore_index=ignore_index,
-        loss="focal_loss",
-        soft_targets=True,
-    )
+    terms = partial(focal_of, gamma=gamma, detach_factor=detach_factor)
+    return evaluate(terms, logits, target, "focal_loss", reduction, ignore_index, soft_targets=True)
 
 
 class CrossEntropy(Loss):
-    """Cross-entropy, ``-log p_y``; see `functional.cross_entropy`.
+    """Cross-entropy, ``-log p_y``; see ``functional.cross_entropy``.
 
     Examples
     --------
+    >>> import torch
     >>> CrossEntropy()(torch.zeros(1, 2), torch.tensor([0]))
     tensor(0.6931)
     """
@@ -116,16 +108,17 @@ class CrossEntropy(Loss):
 
 
 class FocalLoss(Loss):
-    """Focal loss, ``-(1 - p_y)^gamma log p_y``; see `functional.focal_loss`.
+    """Focal loss, ``-(1 - p_y)^gamma log p_y``; see ``functional.focal_loss``.
 
     Parameters
     ----------
     gamma : exponent of the factor, >= 0; default 0.5
     detach_factor : whether the factor counts as a constant in the gradient; default True
-    reduction, ignore_index : see `Loss`
+    reduction, ignore_index : see ``Loss``
 
     Examples
     --------
+    >>> import torch
     >>> FocalLoss(gamma=1)(torch.zeros(1, 2), torch.tensor([0]))
     tensor(0.3466)
     """
@@ -133,7 +126,12 @@ class FocalLoss(Loss):
     soft_targets = True
 
     def __init__(
-        self, gamma: float = 0.5, *, detach_factor: bool = True, reduction: str = "mean", ignore_index: int | None = -100
+        self,
+        gamma: float = 0.5,
+        *,
+        detach_factor: bool = True,
+        reduction: str = "mean",
+        ignore_index: int | None = -100,
     ) -> None:
         super().__init__(reduction=reduction, ignore_index=ignore_index)
         self.gamma = check_number("gamma", gamma, 0.0)

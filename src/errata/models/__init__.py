@@ -1,0 +1,31 @@
+"""Small reference networks, and doors to timm and transformers.
+
+``build(name, num_classes, input_shape)`` makes any of them by name; what it makes carries a ``spec`` from which
+:func:`from_spec` makes it again, so a saved run is a spec and a state dict. Every model here answers
+``features(x)`` with one embedding per sample, (B, D), and ends in a linear ``classifier`` from D to K; any other
+``nn.Module`` from a batch to logits (B, K) serves for training as well.
+"""
+
+from errata.models.base import Classifier
+from errata.models.conv import PreActResNet, ResNet, SmallCNN, preact_resnet18, resnet18, resnet34
+from errata.models.dense import MLP, TextBag
+from errata.models.doors import HFModel, TimmModel, tokenize
+from errata.models.registry import build, from_spec, names
+
+__all__ = [
+    "MLP",
+    "Classifier",
+    "HFModel",
+    "PreActResNet",
+    "ResNet",
+    "SmallCNN",
+    "TextBag",
+    "TimmModel",
+    "build",
+    "from_spec",
+    "names",
+    "preact_resnet18",
+    "resnet18",
+    "resnet34",
+    "tokenize",
+]

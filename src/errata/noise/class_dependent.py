@@ -203,7 +203,7 @@ def asymmetric_transition(rate: float | None, mapping: Any = "pair", num_classes
     if (worst := away.max() * strength) > 1.0 + 1e-9:
         raise ParameterError(
             f"the matrix cannot be brought to a mean rate of {rate:g}: class {int(away.argmax())} would have to change "
-            f"{worst:.2f} of its labels. Ask for at most {rate / worst:.3g}, or pass rate=None to take the matrix itself."
+            f"{worst:.2f} of its labels. Ask for at most {rate / worst:.3g}, or give rate=None to keep the matrix."
         )
     transition = strength * pattern
     transition[np.diag_indices_from(transition)] = np.maximum(1.0 - strength * away, 0.0)

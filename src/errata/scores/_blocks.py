@@ -22,6 +22,9 @@ SUM_TOLERANCE = 1e-2
 """How far a row's sum may be from one: room for half precision and for tables written with three decimals."""
 
 _BLOCK_BYTES = 2**19
+_SHARED_BLOCK_BYTES = (
+    2**23
+)  # several threads hand the interpreter's lock around for each array operation: fewer, larger
 _Result = TypeVar("_Result")
 
 
@@ -32,7 +35,7 @@ class BlockReader:
     ----------
     pred_probs : (N, K) float array, memory-mapped array, CPU tensor or nested sequence; N >= 1, K >= 2
     block_rows : int >= 1, optional
-        Rows per block; by default as many as fill half a megabyte. Results never depend on it.
+        Rows per block; by default as many as suit the processor's cache. Results never depend on it.
     threads : int >= 1, default 1
         Blocks that are worked on at the same time.
 
@@ -55,9 +58,10 @@ class BlockReader:
         self.num_rows, self.num_classes = self.array.shape
         kept = self.array.dtype.kind == "f" and self.array.dtype.itemsize <= 4
         self.dtype: np.dtype[Any] = np.dtype(np.float32 if kept else np.float64)
-        fitting = max(256, _BLOCK_BYTES // (self.num_classes * self.dtype.itemsize))
-        self.block_rows = fitting if block_rows is None else _positive(block_rows, "block_rows")
         self.threads = _positive(threads, "threads")
+        room = _BLOCK_BYTES if self.threads == 1 else _SHARED_BLOCK_BYTES
+        fitting = max(256, room // (self.num_classes * self.dtype.itemsize))
+        self.block_rows = fitting if block_rows is None else _positive(block_rows, "block_rows")
         self._mapping = _shared_mapping(self.array)
 
     def map(self, work: Callable[[int, int], _Result]) -> Iterator[_Result]:
@@ -108,7 +112,7 @@ class BlockReader:
 
 
 def check_block(block: NDArray[Any], start: int) -> None:
-    """Raise :class:`DataError` naming the first row of ``block`` that is no distribution; ``start`` is its first row's number.
+    """Raise :class:`DataError` naming the first row of ``block`` that is no distribution; it starts at row ``start``.
 
     Examples
     --------
@@ -127,9 +131,9 @@ def check_block(block: NDArray[Any], start: int) -> None:
     if wrong.size:
         column = int(wrong[0])
         raise DataError(
-            f"pred_probs: row {start + row}, column {column} is {values[column]:.6g}, expected a probability from 0 to 1. "
-            "If these are scores or logits, turn them into probabilities first (softmax); rows without a prediction "
-            "must be left out."
+            f"pred_probs: row {start + row}, column {column} is {values[column]:.6g}, expected a probability from 0 "
+            "to 1. If these are scores or logits, turn them into probabilities first (softmax); rows without a "
+            "prediction must be left out."
         )
     raise DataError(
         f"pred_probs: row {start + row} sums to {sums[row]:.6g}, expected 1 (within {SUM_TOLERANCE:g}). "
@@ -155,16 +159,15 @@ def as_given(given: ArrayLike, num_rows: int, num_classes: int) -> NDArray[np.in
             f"given: expected classes as integers from 0 to {num_classes - 1} (-1 for missing), found type "
             f"{labels.dtype}. Give each class its column number in pred_probs first."
         )
-    legal = (labels >= -1) & (labels < num_classes)
-    if labels.dtype.kind == "f":
-        legal &= np.floor(labels) == labels
-    if not legal.all():
+    whole = labels.dtype.kind != "f" or bool((np.floor(labels) == labels).all())
+    if not (whole and labels.min() >= -1 and labels.max() < num_classes):
+        legal = (labels >= -1) & (labels < num_classes) & (np.floor(labels) == labels)
         row = int(np.flatnonzero(~legal)[0])
         raise DataError(
             f"given: row {row} is {labels[row]}, expected an integer from 0 to {num_classes - 1}, the columns of "
             "pred_probs, or -1 for a missing label. A class without a column needs one."
         )
-    if not (labels >= 0).any():
+    if labels.max() < 0:
         raise DataError("given: every label is missing (-1), so there is nothing to check. At least one is needed.")
     return labels.astype(np.int32)
 

@@ -1,4 +1,4 @@
-"""From confident counts to whole numbers of rows per (given, true) pair: calibration, rounding, and what may be pruned."""
+"""From confident counts to whole numbers of rows per (given, true) pair: calibration, rounding, quotas for pruning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def at_least_one_correct(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 def calibrate(pairs: NDArray[np.int64], label_counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Scale confident counts (K, K) up to all labelled rows: row i of the result sums to ``label_counts[i]``.
 
-    Rows that were confident of no class are taken to be spread as the confident ones of the same label are.
+    Rows that were confident of no class are taken to be spread as the confident ones of the same label are. Every row
+    of ``pairs`` must have a count.
 
     Examples
     --------
@@ -33,9 +34,9 @@ def calibrate(pairs: NDArray[np.int64], label_counts: NDArray[np.int64]) -> NDAr
     array([[6, 2],
            [0, 3]])
     """
-    scaled = (pairs.T / np.maximum(pairs.sum(axis=1), 1e-100) * label_counts).T
-    scaled = scaled / np.maximum(scaled.sum(), 1e-100) * label_counts.sum()
-    return round_rows(scaled)
+    scaled = pairs / pairs.sum(axis=1, keepdims=True) * label_counts[:, None]
+    # Halves are common here, so the last bit decides: the total is summed by columns, as other implementations do.
+    return round_rows(scaled / scaled.ravel(order="F").sum() * label_counts.sum())
 
 
 def round_rows(matrix: NDArray[np.floating[Any]]) -> NDArray[np.int64]:

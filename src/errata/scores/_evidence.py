@@ -8,7 +8,7 @@ class with a lower threshold is reached.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,77 +21,140 @@ THRESHOLD_SLACK = 1e-6
 
 _CONTEST_SLACK = 1e-6
 _LOWEST_THRESHOLD = 2e-6
-_COUNT_ROWS = 2**20
+_COUNT_ROWS = 2**16
+
+
+@dataclass
+class Leads:
+    """Where in the table a class leads the given label of a contested row by ``floor`` or more, and by how much.
+
+    Kept from the first reading, because they decide nearly all that is asked later about margins. If there are more
+    than ``limit``, all are dropped, so that the memory stays a fraction of the table's.
+    """
+
+    floor: float
+    limit: int
+    parts: list[tuple[NDArray[np.int64], NDArray[Any]]] = field(default_factory=list)
+    held: int = 0
+
+    @classmethod
+    def for_table(cls, reader: BlockReader) -> Leads:
+        """Return empty leads, with a floor and a limit that suit the number of classes."""
+        return cls(min(0.02, 2 / reader.num_classes), reader.num_rows * max(2, reader.num_classes // 16))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing had to be dropped."""
+        return self.held <= self.limit
+
+    def find(
+        self, others: NDArray[Any], mine: NDArray[Any], rows: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Return position (row times K plus class) and margin of the leads in ``rows``, where ``mine`` is the label's."""
+        found = np.flatnonzero(others >= self.floor)  # before the label's probability is taken off: few are left
+        at, column = np.divmod(found, others.shape[1])
+        margins = others.reshape(-1)[found] - mine[at]
+        leading = np.flatnonzero(margins >= self.floor)
+        return rows[at[leading]] * others.shape[1] + column[leading], margins[leading]
+
+    def add(self, positions: NDArray[np.int64], margins: NDArray[Any]) -> None:
+        """Keep a block's leads, or drop all if that is too many."""
+        self.held += len(positions)
+        if self.complete:
+            self.parts.append((positions, margins))
+        else:
+            self.parts.clear()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Per row: the given label, its probability, the rival and its probability.
+    """What the first reading leaves of each row.
 
-    Where the label is missing (-1), class 0 stands in for it in the three others.
+    Parameters
+    ----------
+    given : (N,) the given label, -1 where missing
+    own : (N,) probability of the given label; of class 0 where it is missing
+    rival_prob : (N,) largest probability of another class
+    predicted : (N,) class of the largest probability, the lower class where two are equal
+    contested : (N,) whether there is a label, and another class is predicted by more than rounding
+    counts : (K,) rows labelled as each class
+    leads : by how much classes lead the given label, if asked for
     """
 
     given: NDArray[np.int32]
     own: NDArray[Any]
-    rival: NDArray[np.int32]
     rival_prob: NDArray[Any]
-    num_classes: int
-
-    def predicted(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
-        """Return the class of the largest probability, the lower class where two are equal."""
-        rows = slice(start, stop)
-        given, own, rival, rival_prob = self.given[rows], self.own[rows], self.rival[rows], self.rival_prob[rows]
-        stand_in = np.maximum(given, 0)
-        wins = (own > rival_prob) | ((own == rival_prob) & (stand_in < rival))
-        return np.where(wins, stand_in, rival)
-
-    def contested(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
-        """Return which rows have a label, and are predicted as another class by more than rounding."""
-        rows = slice(start, stop)
-        given, own, rival, rival_prob = self.given[rows], self.own[rows], self.rival[rows], self.rival_prob[rows]
-        raised = own + own.dtype.type(_CONTEST_SLACK)
-        return (given >= 0) & ((rival_prob > raised) | ((rival_prob == raised) & (rival < given)))
-
-    def counts(self) -> NDArray[np.int64]:
-        """Return (K,) how many rows are labelled as each class."""
-        return np.bincount(self.given[self.given >= 0], minlength=self.num_classes)
+    predicted: NDArray[np.int32]
+    contested: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    leads: Leads | None = None
 
     def by_class(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Return the rows sorted by class (missing ones first, else in order), and (K,) where each class ends."""
-        narrow = self.given.astype(np.int16) if self.num_classes < 2**15 else self.given
-        counts = self.counts()
-        ends = np.cumsum(counts) + (len(self.given) - counts.sum())
-        return np.argsort(narrow, kind="stable"), ends  # sixteen bits are sorted by counting, in linear time
+        order = np.argsort(narrowed(self.given + 1, len(self.counts) + 1), kind="stable")
+        return order, np.cumsum(self.counts) + (len(self.given) - self.counts.sum())
 
 
-def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
-    """Check the probabilities and gather the evidence, in one reading."""
-    own = np.empty(reader.num_rows, reader.dtype)
-    rival = np.empty(reader.num_rows, np.int32)
-    rival_prob = np.empty(reader.num_rows, reader.dtype)
+def narrowed(numbers: NDArray[Any], limit: int) -> NDArray[Any]:
+    """Return integers in [0, limit) as sixteen bits where they fit: NumPy's stable sort of those takes linear time."""
+    return numbers.astype(np.uint16) if limit <= 2**16 else numbers
 
-    def work(start: int, stop: int) -> None:
-        block = reader.copy(start, stop)
-        check_block(block, start)
-        flat = block.reshape(-1)
-        first = np.arange(0, flat.size, reader.num_classes)
-        at = first + np.maximum(given[start:stop], 0)
-        flat.take(at, out=own[start:stop])
-        flat[at] = -1.0  # below anything the check lets through, so the largest of the others is left
-        best = block.argmax(axis=1)
-        rival[start:stop] = best
-        flat.take(first + best, out=rival_prob[start:stop])
 
-    reader.run(work)
-    return Evidence(given, own, rival, rival_prob, reader.num_classes)
+def gather(reader: BlockReader, given: NDArray[np.int32], *, with_leads: bool = False) -> Evidence:
+    """Check the probabilities and gather the evidence, in one reading; leads only where they are asked for."""
+    evidence = Evidence(
+        given=given,
+        own=np.empty(reader.num_rows, reader.dtype),
+        rival_prob=np.empty(reader.num_rows, reader.dtype),
+        predicted=np.maximum(given, 0),
+        contested=np.zeros(reader.num_rows, bool),
+        counts=np.bincount(given + 1, minlength=reader.num_classes + 1)[1:],
+        leads=Leads.for_table(reader) if with_leads else None,
+    )
+    for leads in reader.map(lambda start, stop: _gather_block(evidence, reader.copy(start, stop), start)):
+        if evidence.leads is not None and leads is not None:
+            evidence.leads.add(*leads)
+    return evidence
+
+
+def _gather_block(evidence: Evidence, block: NDArray[Any], start: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Fill in the evidence for the rows of a block, which is used up, and return its leads."""
+    check_block(block, start)
+    part = slice(start, start + len(block))
+    label = evidence.predicted[part]  # what it was set to before: the given label
+    flat = block.reshape(-1)
+    at = np.arange(0, flat.size, block.shape[1]) + label
+    mine = flat.take(at)
+    flat[at] = -1.0  # below anything the check lets through, so the largest of the others is left
+    theirs = _largest(block)
+    evidence.own[part], evidence.rival_prob[part] = mine, theirs
+
+    rows = np.flatnonzero(theirs >= mine)
+    others, mine, theirs, label = block.take(rows, axis=0), mine[rows], theirs[rows], label[rows]
+    rival = others.argmax(axis=1)
+    raised = mine + mine.dtype.type(_CONTEST_SLACK)
+    rival_first = rival < label
+    evidence.predicted[part][rows] = np.where((theirs > mine) | rival_first, rival, label)
+    contested = (theirs > raised) | ((theirs == raised) & rival_first)
+    contested &= evidence.given[part][rows] >= 0
+    evidence.contested[part][rows] = contested
+    if evidence.leads is None or not evidence.leads.complete:
+        return None
+    return evidence.leads.find(others, np.where(contested, mine, 1), start + rows)
+
+
+def _largest(block: NDArray[Any]) -> NDArray[Any]:
+    """Return each row's largest probability. Read as integers, they sort the same, and NumPy compares them faster."""
+    bits = block.view(np.int32 if block.dtype.itemsize == 4 else np.int64)
+    return np.maximum(bits.max(axis=1).view(block.dtype), 0)  # but negative ones, if -1e-9 should occur, do not
 
 
 def mean_self_confidence(evidence: Evidence) -> NDArray[np.float64]:
     """Return (K,) each class's threshold: the mean probability of its own label; infinite for a class without rows."""
-    counts = evidence.counts()
+    counts = evidence.counts
     order, ends = evidence.by_class()
     ordered = evidence.own[order]
-    thresholds = np.full(evidence.num_classes, np.inf)
+    thresholds = np.full(len(counts), np.inf)
     for k in np.flatnonzero(counts):
         # the mean in the probabilities' own precision, as numpy takes it of a column
         thresholds[k] = max(float(ordered[ends[k] - counts[k] : ends[k]].mean()), _LOWEST_THRESHOLD)
@@ -117,7 +180,7 @@ def confident_class(reader: BlockReader, evidence: Evidence, thresholds: NDArray
     result = np.full(reader.num_rows, -1, np.int32)
 
     def work(start: int, stop: int) -> None:
-        predicted = evidence.predicted(start, stop)
+        predicted = evidence.predicted[start:stop]
         best = np.maximum(evidence.own[start:stop], evidence.rival_prob[start:stop])
         labelled = evidence.given[start:stop] >= 0
         sure = best >= cut[predicted]
@@ -146,8 +209,9 @@ def _single_or(above: NDArray[np.bool_], otherwise: NDArray[np.int32]) -> NDArra
 def count_pairs(given: NDArray[np.int32], counted: NDArray[np.int32], num_classes: int) -> NDArray[np.int64]:
     """Return (K, K) how many rows are labelled i and confidently counted to j."""
     total = np.zeros(num_classes * num_classes, np.int64)
-    for start in range(0, len(given), _COUNT_ROWS):
-        g, c = given[start : start + _COUNT_ROWS], counted[start : start + _COUNT_ROWS]
+    step = max(_COUNT_ROWS, total.size)
+    for start in range(0, len(given), step):
+        g, c = given[start : start + step], counted[start : start + step]
         known = np.flatnonzero(c >= 0)
         total += np.bincount(g[known].astype(np.int64) * num_classes + c[known], minlength=total.size)
     return total.reshape(num_classes, num_classes)

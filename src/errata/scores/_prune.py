@@ -1,9 +1,9 @@
 """Prune by noise rate: per (given, other) pair the rows that prefer the other class most, found while streaming.
 
-The pair (k, j) may prune its quota of rows labelled k, those with the largest margin p_j - p_k. A row in which no class
-beats the given one cannot be flagged, and its margins are not positive; so the positive margins of contested rows decide
-every pair that has enough of them. Only where a pair's quota reaches down to margins around zero do other rows take
-part in the ranking, and then the pairs concerned are ranked again over all rows of their class.
+The pair (k, j) may prune its quota of rows labelled k, those with the largest margin p_j - p_k. A row in which no
+class beats the given one cannot be flagged, and its margins are not positive; so the positive margins of contested rows
+decide every pair that has enough of them. Only where a pair's quota reaches down to margins around zero do other rows
+take part in the ranking, and then the pairs concerned are ranked again over all rows of their class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errata.scores._blocks import BlockReader
-from errata.scores._evidence import Evidence
+from errata.scores._evidence import Evidence, narrowed
 
 _CLEAR = 3e-6
 """Above this, a margin belongs to a contested row for certain, whatever the rounding."""
@@ -38,9 +38,9 @@ class TopMargins:
     --------
     >>> top = TopMargins(np.array([1, 2]), np.array([0.0, 0.0]))
     >>> top.add(np.array([0, 1, 1, 0, 1]), np.array([0.3, 0.2, 0.9, 0.4, 0.5]), np.arange(5))
-    >>> pairs, margins, rows = top.finish()
-    >>> list(zip(pairs.tolist(), rows.tolist()))
-    [(0, 3), (1, 2), (1, 4)]
+    >>> pairs, rows = top.finish()
+    >>> pairs, rows
+    (array([1, 0, 1]), array([2, 3, 4]))
     """
 
     quota: NDArray[np.int64]
@@ -51,6 +51,11 @@ class TopMargins:
     def __post_init__(self) -> None:
         self._limit = max(_LEAST_BUFFER, 2 * int(self.quota.sum()))
 
+    @classmethod
+    def of_pairs(cls, quota: NDArray[np.int64], least: float, dtype: np.dtype[Any]) -> TopMargins:
+        """Return one for (K, K) quotas, with the same least margin for all pairs that have a quota."""
+        return cls(quota.reshape(-1), np.where(quota > 0, least, np.inf).astype(dtype).reshape(-1))
+
     def add(self, pairs: NDArray[np.int64], margins: NDArray[Any], rows: NDArray[np.int64]) -> None:
         """Offer candidates; rows come in ascending order from call to call."""
         self._parts.append((pairs, margins, rows))
@@ -58,74 +63,95 @@ class TopMargins:
         if self._held > self._limit:
             self._compact()
 
-    def finish(self) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
-        """Return pair, margin and row of what is kept, by pair and then from the largest margin down."""
+    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pair and row of what is kept, by ascending row."""
         self._compact()
-        pairs, margins, rows = self._parts[0]
-        return pairs, margins, rows
+        pairs, _, rows = self._parts[0]
+        return pairs, rows
 
     def _compact(self) -> None:
         pairs, margins, rows = (np.concatenate(column) for column in zip(*self._parts))
-        order = np.lexsort((-margins, pairs))  # stable, so earlier rows stay before later ones
-        pairs, margins, rows = pairs[order], margins[order], rows[order]
+        order = np.argsort(margins)
+        order = order[np.argsort(narrowed(pairs[order], len(self.quota)), kind="stable")]
         sizes = np.bincount(pairs, minlength=len(self.quota))
-        first = np.cumsum(sizes) - sizes
         full = np.flatnonzero((sizes >= self.quota) & (self.quota > 0))
         least = self.least.copy()  # other threads may be reading the old one
-        least[full] = np.maximum(least[full], margins[first[full] + self.quota[full] - 1])
+        least[full] = margins[order[np.cumsum(sizes)[full] - self.quota[full]]]
         self.least = least
-        keep = np.arange(len(pairs)) - first[pairs] < self.quota[pairs]
+        keep = margins > least[pairs]
+        keep[self._earliest_ties(pairs, margins, keep)] = True
         self._parts = [(pairs[keep], margins[keep], rows[keep])]
         self._held = len(self._parts[0][0])
 
+    def _earliest_ties(
+        self, pairs: NDArray[np.int64], margins: NDArray[Any], above: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Return where the candidates are that equal their pair's least margin and still find room, by row."""
+        ties = np.flatnonzero(margins == self.least[pairs])
+        ties = ties[np.argsort(pairs[ties], kind="stable")]
+        of = pairs[ties]
+        place = np.arange(len(of)) - np.searchsorted(of, of)
+        room = self.quota - np.bincount(pairs[above], minlength=len(self.quota))
+        return ties[place < room[of]]
 
-def rows_by_noise_rate(
-    reader: BlockReader, evidence: Evidence, quota: NDArray[np.int64], contested: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Return (N,) which contested rows are among their given class's quota for some other class."""
-    num_classes = evidence.num_classes
+
+def rows_by_noise_rate(reader: BlockReader, evidence: Evidence, quota: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (N,) which contested rows are among their given class's quota for some other class.
+
+    Three attempts, each for the pairs that the one before has left short of their quota: the leads kept from the first
+    reading; all margins of contested rows; all margins of the class.
+    """
     wanted = quota.copy()
     np.fill_diagonal(wanted, 0)
-    wanted[evidence.counts() <= 1] = 0  # a class's last row stays
-    flat = wanted.reshape(-1)
-    least = np.where(flat > 0, _CLEAR, np.inf).astype(reader.dtype)
-    top = TopMargins(flat, _raise_by_rivals(evidence, flat, least, contested))
-    _stream(reader, evidence, top, contested)
-    pairs, _, rows = top.finish()
+    wanted[evidence.counts <= 1] = 0  # a class's last row stays
     flagged = np.zeros(reader.num_rows, bool)
+    if evidence.leads is not None and evidence.leads.complete:
+        top = TopMargins.of_pairs(wanted, evidence.leads.floor, reader.dtype)
+        _offer_leads(evidence, top)
+        wanted = _flag(top, wanted, flagged)
+    for least, eligible in ((_CLEAR, evidence.contested), (-np.inf, evidence.given >= 0)):
+        undecided = np.bincount(evidence.given[evidence.contested & ~flagged], minlength=len(wanted)) > 0
+        wanted[~undecided] = 0
+        if wanted.any():
+            top = TopMargins.of_pairs(wanted, least, reader.dtype)
+            _stream(reader, evidence, top, eligible & wanted.any(axis=1)[evidence.given])
+            wanted = _flag(top, wanted, flagged)
+    return flagged & evidence.contested
+
+
+def _flag(top: TopMargins, wanted: NDArray[np.int64], flagged: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Flag the rows that ``top`` has kept, and return the (K, K) quotas of the pairs it could not fill, 0 for others."""
+    pairs, rows = top.finish()
     flagged[rows] = True
-
-    short = flat > np.bincount(pairs, minlength=flat.size)
-    open_rows = contested & ~flagged
-    short_by_class = short.reshape(num_classes, num_classes)
-    short_by_class[np.bincount(evidence.given[open_rows], minlength=num_classes) == 0] = False
-    if short.any():
-        top = TopMargins(np.where(short, flat, 0), np.where(short, -np.inf, np.inf).astype(reader.dtype))
-        _stream(reader, evidence, top, (evidence.given >= 0) & short_by_class.any(axis=1)[evidence.given])
-        flagged[top.finish()[2]] = True
-    return flagged & contested
+    kept = np.bincount(pairs, minlength=wanted.size).reshape(wanted.shape)
+    return np.where(kept < wanted, wanted, 0)
 
 
-def _raise_by_rivals(
-    evidence: Evidence, quota: NDArray[np.int64], least: NDArray[Any], contested: NDArray[np.bool_]
-) -> NDArray[Any]:
-    """Return ``least`` raised to what each pair's quota needs among the rows whose strongest class is the other one.
+def _offer_leads(evidence: Evidence, top: TopMargins) -> None:
+    """Offer to ``top`` the leads of the first reading.
 
-    This is known without reading the probabilities again, and keeps nearly all other candidates out of the stream.
+    The predicted classes' leads alone go first, in a trial that raises the least margin of most pairs to near where it
+    ends, so that nearly all the others can be passed over.
     """
-    top = TopMargins(quota, least)
-    rows = np.flatnonzero(contested)
-    pairs = evidence.given[rows].astype(np.int64) * evidence.num_classes + evidence.rival[rows]
+    num_classes = len(evidence.counts)
+    rows = np.flatnonzero(evidence.contested)
+    pairs = evidence.given[rows].astype(np.int64) * num_classes + evidence.predicted[rows]
     margins = evidence.rival_prob[rows] - evidence.own[rows]
-    good = margins >= least[pairs]
-    top.add(pairs[good], margins[good], rows[good])
-    top.finish()
-    return top.least
+    good = np.flatnonzero(margins >= top.least[pairs])
+    trial = TopMargins(top.quota, top.least)
+    trial.add(pairs[good], margins[good], rows[good])
+    trial.finish()
+    top.least = trial.least
+    for positions, margins in evidence.leads.parts if evidence.leads else ():
+        rows, other = np.divmod(positions, num_classes)
+        pairs = evidence.given[rows].astype(np.int64) * num_classes + other
+        good = np.flatnonzero(margins >= top.least[pairs])
+        top.add(pairs[good], margins[good], rows[good])
 
 
 def _stream(reader: BlockReader, evidence: Evidence, top: TopMargins, chosen: NDArray[np.bool_]) -> None:
     """Offer to ``top`` every margin of the chosen rows that it has a use for."""
-    num_classes = evidence.num_classes
+    num_classes = reader.num_classes
 
     def work(start: int, stop: int) -> tuple[NDArray[Any], ...]:
         local = np.flatnonzero(chosen[start:stop])

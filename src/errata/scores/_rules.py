@@ -22,11 +22,17 @@ class Case:
     """Labels and probabilities, and what the rules need of them, each computed when first asked for."""
 
     def __init__(
-        self, given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1, block_rows: int | None = None
+        self,
+        given: ArrayLike,
+        pred_probs: ArrayLike,
+        *,
+        threads: int = 1,
+        block_rows: int | None = None,
+        with_leads: bool = False,
     ) -> None:
         self.reader = BlockReader(pred_probs, threads=threads, block_rows=block_rows)
         labels = as_given(given, self.reader.num_rows, self.reader.num_classes)
-        self.evidence: Evidence = gather(self.reader, labels)
+        self.evidence: Evidence = gather(self.reader, labels, with_leads=with_leads)
 
     @cached_property
     def thresholds(self) -> NDArray[np.float64]:
@@ -46,12 +52,7 @@ class Case:
     @cached_property
     def calibrated(self) -> NDArray[np.int64]:
         """(K, K) the same, scaled up to all labelled rows."""
-        return calibrate(self.pairs, self.evidence.counts())
-
-    @cached_property
-    def contested(self) -> Mask:
-        """(N,) whether another class is predicted."""
-        return self.evidence.contested()
+        return calibrate(self.pairs, self.evidence.counts)
 
     def self_confidence(self) -> NDArray[Any]:
         """(N,) probability of the given label, NaN where it is missing."""
@@ -69,19 +70,19 @@ class Case:
 
 def by_noise_rate(case: Case) -> Mask:
     """Of each (given, other) pair, its quota of rows with the largest margins."""
-    return rows_by_noise_rate(case.reader, case.evidence, prune_quota(case.calibrated), case.contested)
+    return rows_by_noise_rate(case.reader, case.evidence, prune_quota(case.calibrated))
 
 
 def by_class(case: Case) -> Mask:
     """Of each class, as many rows of the lowest self-confidence as its off-diagonal counts sum to."""
-    counts = case.evidence.counts()
+    counts = case.evidence.counts
     remove = np.where(counts > 1, counts - prune_quota(case.calibrated).diagonal(), 0)
     order, ends = case.evidence.by_class()
     flagged = np.zeros(case.reader.num_rows, bool)
     for k in np.flatnonzero(remove > 0):
         rows = order[ends[k] - counts[k] : ends[k]]
         flagged[rows[lowest(case.evidence.own[rows], int(remove[k]))]] = True
-    return flagged & case.contested
+    return flagged & case.evidence.contested
 
 
 def by_both(case: Case) -> Mask:
@@ -91,12 +92,12 @@ def by_both(case: Case) -> Mask:
 
 def off_diagonal(case: Case) -> Mask:
     """Rows confidently counted to another class than the given one."""
-    return (case.counted >= 0) & (case.counted != case.evidence.given) & case.contested
+    return (case.counted >= 0) & (case.counted != case.evidence.given) & case.evidence.contested
 
 
 def predicted_otherwise(case: Case) -> Mask:
     """Rows predicted as another class than the given one."""
-    return case.contested
+    return case.evidence.contested.copy()
 
 
 def lowest_self_confidence(case: Case) -> Mask:
