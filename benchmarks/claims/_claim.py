@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from claims._measure import Cells  # noqa: E402
-from claims._settings import SETTINGS  # noqa: E402
+from claims._measure import Cells
+from claims._settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Claim:
     score: str = "last"
     seeds: int = 3
 
-    def measure(self, *, again: bool = False, device: str = "auto", full: bool = False, seeds: int | None = None) -> bool:
+    def measure(
+        self, *, again: bool = False, device: str = "auto", full: bool = False, seeds: int | None = None
+    ) -> bool:
         """Measure what is missing and say whether the claim holds."""
         holds = True
         for name in self.data:
@@ -66,7 +68,8 @@ class Claim:
         print(
             f"{cells.setting.name}: {self.slug} {100 * own.mean():.1f} ± {100 * own.std(ddof=1):.1f}, "
             f"{other} {100 * base.mean():.1f} ± {100 * base.std(ddof=1):.1f}; gain {gain.mean():+.1f} points over "
-            f"{len(gain)} seeds ({(gain > 0).sum()} for it); asked {self.margin:+.1f}: {'holds' if holds else 'DOES NOT HOLD'}"
+            f"{len(gain)} seeds ({(gain > 0).sum()} for it); asked {self.margin:+.1f}: "
+            f"{'holds' if holds else 'DOES NOT HOLD'}"
         )
         return holds
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _record import RESULTS, write_result
-from claims._settings import Setting, Task
 from sklearn.metrics import average_precision_score
 
 import errata
+from _record import RESULTS, write_result
+from claims._settings import Setting, Task
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gce": ("robust-loss", {"loss": "gce"}),
@@ -50,7 +50,6 @@ def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device:
             system=slug,
             model=task.model,
             validation=VALIDATION,
-            keep_best=True,
             seed=seed,
             device=device,
             progress=False,
@@ -59,7 +58,7 @@ def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device:
         ledger = run.ledger
         scores = {
             "last": _accuracy(run.predict_proba(task.x_test), task.y_test),
-            "chosen": _accuracy(run.predict_proba(task.x_test, weights="best"), task.y_test),
+            "chosen": _accuracy(run.select("best").predict_proba(task.x_test), task.y_test),
             "chosen_epoch": run.metrics["best_epoch"],
         }
     trust = np.nan_to_num(ledger.trust, nan=0.5)
@@ -99,9 +98,7 @@ class Cells:
         for seed in [s for s in range(seeds) if s not in known]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                cell = measure(
-                    self.setting.load(seed), system, seed, self.setting.systems.get(slug, {}), self.device
-                )
+                cell = measure(self.setting.load(seed), system, seed, self.setting.systems.get(slug, {}), self.device)
             self.cells.append(cell)
             self._write()
             shown = ", ".join(f"{k} {cell[k]:.3f}" for k in ("last", "chosen", "average_precision") if k in cell)

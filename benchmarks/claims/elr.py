@@ -6,7 +6,7 @@ CLAIMS = [
     Claim(
         "elr",
         says="with 40 % symmetric noise on digits the last epoch of ELR is at least 2 points above cross-entropy's",
-        data=["digits-symmetric-0.4"],
+        data=["digits-symmetric-0.4-short"],
         margin=2.0,
         seeds=5,
     ),

@@ -12,7 +12,8 @@ CLAIMS = [
     ),
     Claim(
         "gce",
-        says="on CIFAR-10 images with 40 % wrong labels, human or planted, the last epoch of GCE is above cross-entropy's",
+        says="on CIFAR-10 images with 40 % wrong labels, human or planted, the last epoch of GCE is above "
+        "cross-entropy's",
         data=["cifar10n-worst", "cifar10n-symmetric-0.4"],
     ),
 ]

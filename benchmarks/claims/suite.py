@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from claims._measure import CROSS_VALIDATED, Cells  # noqa: E402
-from claims._settings import SETTINGS  # noqa: E402
+from claims._measure import CROSS_VALIDATED, Cells
+from claims._settings import SETTINGS
 
 SYSTEMS = ("ce", "gce", "ogc", "anl", "elr", "elr-plus", CROSS_VALIDATED)
 HERE = [name for name in SETTINGS if not name.endswith("-full")]
