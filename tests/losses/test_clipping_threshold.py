@@ -109,7 +109,10 @@ class TestThreshold:
         assert got == pytest.approx(expected, rel=1e-12)
 
     def test_no_tolerance_clips_everything_when_the_wrong_ones_stand_apart(self) -> None:
-        assert clipping_threshold(TwoGaussians(0.3, 0.05, 5.0, 0.5), 0.1, epsilon=0.0) == PMAX
+        for base, more in BASES:
+            for mean in np.linspace(0.1, 0.9, 30):  # not even a rounding error lets one pass
+                mixture = TwoGaussians(float(mean), 0.05, 5.0, 0.5)
+                assert clipping_threshold(mixture, 0.1, epsilon=0.0, base_loss=base, max_iter=30, **more) == PMAX
 
     def test_much_tolerance_clips_nothing(self) -> None:
         assert clipping_threshold(TwoGaussians(0.3, 0.05, 1.0, 0.5), 0.1, epsilon=1e9) == PMIN

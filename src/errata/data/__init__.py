@@ -1,0 +1,73 @@
+"""Reading data, encoding them for a network, and cutting them into batches.
+
+Reading tables needs no torch, and its import takes longer than many a table: names are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_NAMES = {
+    "ArrayEncoder": "errata.data.encoders",
+    "Batch": "errata.parts.batch",
+    "Batches": "errata.data.batches",
+    "Column": "errata.data.data",
+    "Data": "errata.data.data",
+    "DecodingLoader": "errata.data.batches",
+    "Encoder": "errata.data.encoders",
+    "ImageEncoder": "errata.data.encoders",
+    "ImageViews": "errata.data.views",
+    "IndexedDataset": "errata.data.batches",
+    "Preview": "errata.data.data",
+    "StandardViews": "errata.data.views",
+    "TabularEncoder": "errata.data.tabular",
+    "TextEncoder": "errata.data.text",
+    "encoder_for": "errata.data.encoders",
+    "encoder_from_spec": "errata.data.encoders",
+    "loader": "errata.data.batches",
+    "read": "errata.data.reading",
+}
+
+__all__ = [
+    "ArrayEncoder",
+    "Batch",
+    "Batches",
+    "Column",
+    "Data",
+    "DecodingLoader",
+    "Encoder",
+    "ImageEncoder",
+    "ImageViews",
+    "IndexedDataset",
+    "Preview",
+    "StandardViews",
+    "TabularEncoder",
+    "TextEncoder",
+    "encoder_for",
+    "encoder_from_spec",
+    "loader",
+    "read",
+]
+
+if TYPE_CHECKING:
+    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, loader
+    from errata.data.data import Column, Data, Preview
+    from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec
+    from errata.data.reading import read
+    from errata.data.tabular import TabularEncoder
+    from errata.data.text import TextEncoder
+    from errata.data.views import ImageViews, StandardViews
+    from errata.parts.batch import Batch
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'errata.data' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_NAMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -206,7 +206,7 @@ def clipping_threshold(
     target = 1 + lr * epsilon
     low, high = min_prob, max_prob
     at_low, at_high = ratio(np.array([low, high]))
-    if at_high > target:
+    if at_high > target - 1e-12:  # R ends at 1 but for rounding, which must not decide where the target is 1 too
         return high
     if at_low < target:
         return low

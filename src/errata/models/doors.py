@@ -25,11 +25,11 @@ def _fetch(load: Callable[[], T], what: str, way_out: str) -> T:
     """Load what may have to come from the network, and say clearly where it could not."""
     try:
         return load()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # no such file, no such model, no such option
         reason = " ".join(str(error).split())
         reason = reason if len(reason) <= 300 else reason[:300] + " ..."
         raise LoadError(
-            f"{what} could not be loaded ({reason}). Check the name and the network, or {way_out}."
+            f"{what} could not be loaded ({reason}). Check the name, the options and the network, or {way_out}."
         ) from error
 
 
@@ -126,16 +126,7 @@ class HFModel(Classifier):
         super().__init__()
         require_at_least(1, num_classes=num_classes)
         require_share(dropout=dropout)
-        transformers = optional("transformers", "text", f"The model 'hf:{name}'")
-
-        def load() -> nn.Module:
-            if pretrained and config is None:
-                return transformers.AutoModel.from_pretrained(name)
-            if config is None:
-                return transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(name))
-            return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
-
-        body = _fetch(load, f"The model 'hf:{name}'", "give the path of a folder that holds it")
+        body = _load_transformer(name, pretrained, config)
         settings: Any = body.config
         if getattr(settings, "is_encoder_decoder", False):
             body = body.get_encoder()  # type: ignore[operator]
@@ -143,7 +134,8 @@ class HFModel(Classifier):
         if not isinstance(width, int):
             raise ParameterError(f"'hf:{name}' is not a text encoder: its configuration has no hidden_size.")
         if getattr(body, "pooler", None) is not None:
-            body.pooler = None  # type: ignore[assignment]  # not used here, and parameters without gradients stop distributed training
+            # Not used here, and parameters without gradients stop distributed training.
+            body.pooler = None  # type: ignore[assignment]
         self.body = body.float()  # checkpoints in half precision would be trained in it
         self.padding = getattr(settings, "pad_token_id", None)
         self.rebuild_with: dict[str, Any] = {
@@ -173,6 +165,20 @@ class HFModel(Classifier):
         # Attention over nothing is NaN; a text without tokens attends to its first padding instead.
         mask[:, 0] |= ~mask.any(1)
         return mask.long()
+
+
+def _load_transformer(name: str, pretrained: bool, config: Mapping[str, Any] | None) -> nn.Module:
+    """Load a body: from a configuration at hand, else with or without its weights from the cache or the network."""
+    transformers = optional("transformers", "text", f"The model 'hf:{name}'")
+
+    def load() -> nn.Module:
+        if config is not None:
+            return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config))
+        if pretrained:
+            return transformers.AutoModel.from_pretrained(name)
+        return transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(name))
+
+    return _fetch(load, f"The model 'hf:{name}'", "give the path of a folder that holds it")
 
 
 def tokenize(name: str, texts: Sequence[str], *, max_length: int = 128) -> Tensor:
@@ -208,8 +214,7 @@ def tokenize(name: str, texts: Sequence[str], *, max_length: int = 128) -> Tenso
         raise LoadError(f"The tokenizer of 'hf:{name}' has no padding token. Choose an encoder, such as a BERT.")
     if not len(texts):
         return torch.zeros(0, 1, dtype=torch.int64)
-    encoded = tokenizer(
-        list(texts), padding=True, truncation=True, max_length=max_length, padding_side="right", return_tensors="pt"
-    )
+    tokenizer.padding_side = "right"
+    encoded = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     ids: Tensor = encoded["input_ids"]
     return ids

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["all_reduce_sum", "gather_rows", "global_mean", "rank_weight", "world_size"]
+__all__ = ["all_reduce_sum", "from_first_rank", "gather_rows", "global_mean", "rank", "rank_weight", "world_size"]
 
 
 def world_size() -> int:
@@ -24,12 +24,17 @@ def world_size() -> int:
     return torch.distributed.get_world_size() if ready else 1
 
 
+def rank() -> int:
+    """This process's number in [0, ``world_size()``)."""
+    return torch.distributed.get_rank() if world_size() > 1 else 0
+
+
 def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The rows of all ranks, in rank order, without gradient; parts may differ in length between ranks.
 
     Parameters
     ----------
-    tensors : each (B_r, ...), of equal length on one rank
+    tensors : each (B_r, ...), of equal length on one rank; ``B_r`` may be 0
 
     Returns
     -------
@@ -42,24 +47,30 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     """
     if world_size() == 1:
         return tuple(t.detach() for t in tensors)
-    counts = _counts(len(tensors[0]), tensors[0].device)
-    longest = max(counts)
-    return tuple(_gather_padded(t.detach(), counts, longest) for t in tensors)
+    counts = rows_per_rank(len(tensors[0]), tensors[0].device)
+    return tuple(_gather_padded(t.detach(), counts) for t in tensors)
 
 
-def _counts(own: int, device: torch.device) -> list[int]:
+def rows_per_rank(own: int, device: torch.device | str = "cpu") -> list[int]:
+    """How many rows each rank has, given how many this one has."""
+    if world_size() == 1:
+        return [own]
     mine = torch.tensor([own], device=device)
     everyone = [torch.empty_like(mine) for _ in range(world_size())]
     torch.distributed.all_gather(everyone, mine)
-    return [int(c) for c in everyone]
+    return [int(c) for c in torch.cat(everyone).tolist()]
 
 
-def _gather_padded(tensor: Tensor, counts: list[int], longest: int) -> Tensor:
-    padded = tensor.new_zeros((longest, *tensor.shape[1:]))
-    padded[: len(tensor)] = tensor
-    parts = [torch.empty_like(padded) for _ in counts]
-    torch.distributed.all_gather(parts, padded.contiguous())
-    return torch.cat([part[:count] for part, count in zip(parts, counts)])
+def _gather_padded(tensor: Tensor, counts: list[int]) -> Tensor:
+    padded = tensor
+    if len(tensor) < max(counts):
+        padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
+        padded[: len(tensor)] = tensor
+    # as bytes, for the back ends don't know every type (gloo and NCCL lack int16)
+    raw = padded.contiguous().view(-1).view(torch.uint8)
+    parts = [torch.empty_like(raw) for _ in counts]
+    torch.distributed.all_gather(parts, raw)
+    return torch.cat([part.view(tensor.dtype).view(padded.shape)[:count] for part, count in zip(parts, counts)])
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
@@ -70,15 +81,25 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     return total
 
 
+def from_first_rank(tensor: Tensor) -> Tensor:
+    """Rank 0's tensor, on every rank."""
+    if world_size() == 1:
+        return tensor
+    copy = tensor.detach().clone()
+    torch.distributed.broadcast(copy, src=0)
+    return copy
+
+
 def global_mean(rows: Tensor) -> Tensor:
     """The mean over the rows of the global batch, with the gradient that each rank's own rows deserve.
 
     The value is the same on every rank. Under distributed data parallel gradients are averaged over ranks and the loss
-    is weighted by ``rank_weight``; the own rows' gradient is scaled so that the sum comes out as in one process.
+    is weighted by ``rank_weight``; the own rows' gradient is scaled so that the sum comes out as in one process, for
+    any differentiable function of the mean.
 
     Parameters
     ----------
-    rows : (B_r, ...) float
+    rows : (B_r, ...) float; B_r of 1 or more on every rank
 
     Returns
     -------
@@ -92,9 +113,8 @@ def global_mean(rows: Tensor) -> Tensor:
     own = rows.mean(0)
     if world_size() == 1:
         return own
-    count = torch.tensor(float(len(rows)), device=rows.device)
-    total = all_reduce_sum(count)
-    value = all_reduce_sum(rows.sum(0)) / total
+    count = all_reduce_sum(torch.tensor(float(len(rows)), device=rows.device))
+    value = all_reduce_sum(rows.sum(0)) / count
     # the value of the whole, the gradient of the own mean: DDP's average of the ranks' weighted gradients is then
     # sum_r (n_r W / n) / W * d(own mean of r) = d(global mean)
     return value + own - own.detach()
@@ -103,13 +123,14 @@ def global_mean(rows: Tensor) -> Tensor:
 def rank_weight(own: int, device: torch.device | str = "cpu") -> float:
     """What to multiply a rank's mean loss with so that DDP's plain average over ranks is the mean over all samples.
 
+    Parameters
+    ----------
+    own : the rows of this rank's part of the batch
+
     Examples
     --------
     >>> rank_weight(3)
     1.0
     """
-    world = world_size()
-    if world == 1:
-        return 1.0
-    total = all_reduce_sum(torch.tensor(float(own), device=device))
-    return own * world / float(total)
+    counts = rows_per_rank(own, device)
+    return own * len(counts) / sum(counts)

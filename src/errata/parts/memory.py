@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errata.errors import LoadError, ParameterError
+from errata.errors import DataError, LoadError, ParameterError
 from errata.parts.distributed import gather_rows
+from errata.parts.precision import in_float32
 
 __all__ = ["SampleMemory"]
 
@@ -29,8 +30,18 @@ class SampleMemory(nn.Module):
     topk : keep only the k largest entries of a (K,) value, as half-precision values and their places; what is left out
         reads as 0. For many classes: 1.3 million rows of 1,000 classes take 2.6 GB in half precision, 78 MB with k = 10
         (places in int32).
-    dtype : of the stored values; float32 by default, float16 with ``topk``. Writes and reads are in float32 or better.
+    dtype : of the stored values; float32 by default, float16 with ``topk``. Reads and the arithmetic between read and
+        write are in float32 or better.
     fill : the value before the first write
+
+    Notes
+    -----
+    Every method that writes does so on all ranks with the rows of all ranks, so it must be called on all ranks at the
+    same step, also by a rank without rows. With ``gathered=True`` the arguments hold the rows of all ranks already
+    (``gather_rows``), which saves the exchange where several memories are written at one step.
+
+    A sample that stands several times in one batch (a sampler with replacement, a padded distributed sampler) counts as
+    one visit with the mean of its values in ``ema``, and as that many visits in ``mean``; ``write`` keeps one of them.
 
     Examples
     --------
@@ -65,33 +76,121 @@ class SampleMemory(nn.Module):
         kind = dtype or (torch.float32 if topk is None else torch.float16)
         self._stored: dict[str, Tensor] = {"values": torch.full((self.num_samples, *width), fill, dtype=kind)}
         if topk is not None:
-            self._stored["places"] = torch.zeros(self.num_samples, topk, dtype=torch.int32)
+            # distinct places from the start, so that every row can be scattered back
+            self._stored["places"] = torch.arange(topk, dtype=torch.int32).repeat(self.num_samples, 1)
 
     # -- reading and writing ----------------------------------------------------------------------------------------
 
     def read(self, index: Tensor) -> Tensor:
         """The values of some rows: (B,) -> (B, *shape), float32 at least for floating values."""
         index = index.to(self.device)
-        values = _at_least_float32(self._stored["values"][index])
+        try:
+            values = in_float32(self._stored["values"][index])
+        except IndexError as error:
+            raise self._outside(index) from error
         if self.topk is None:
             return values
         dense = values.new_zeros(len(index), *self.shape)
         return dense.scatter_(1, self._stored["places"][index].long(), values)
 
-    def write(self, index: Tensor, value: Tensor) -> None:
-        """Store ``value`` (B, *shape) in the rows ``index`` (B,); on all ranks, the rows of all ranks."""
-        index, value = gather_rows(index.to(self.device), value.to(self.device))
-        self._store(index, value)
+    def write(self, index: Tensor, value: Tensor, *, gathered: bool = False) -> None:
+        """Store ``value`` (B, *shape) in the rows ``index`` (B,)."""
+        index, value = self._everyone(index, value, gathered)
+        try:
+            self._store(index, value)
+        except IndexError as error:
+            raise self._outside(index) from error
 
-    def ema(self, index: Tensor, value: Tensor, decay: float) -> Tensor:
-        """Move the rows towards ``value``: ``m = decay * m + (1 - decay) * value``; returns the new values (B, *shape).
+    def add(self, index: Tensor, value: Tensor | float = 1.0, *, gathered: bool = False) -> None:
+        """Add ``value``, a number or (B, *shape), to the rows ``index`` (B,); a repeated row gets all its shares.
 
-        A sample that occurs twice in one batch keeps one of its two updates.
+        Raises
+        ------
+        ParameterError
+            with ``topk``, where a sum of what was kept would not be the sum
         """
-        value = value.detach().to(self.device)
-        new = decay * self.read(index) + (1 - decay) * value
-        self.write(index, new)
-        return new if self.topk is None else self.read(index)
+        if self.topk is not None:
+            raise ParameterError("add() needs a memory that keeps all entries; this one was made with topk.")
+        amount = torch.as_tensor(value, dtype=self._stored["values"].dtype, device=self.device)
+        index, amount = self._everyone(index, amount.expand(len(index), *self.shape), gathered)
+        self._stored["values"].index_add_(0, index, amount)
+
+    def ema(self, index: Tensor, value: Tensor, decay: float, *, gathered: bool = False) -> Tensor:
+        """Move the rows towards ``value``: ``m = decay * m + (1 - decay) * value``.
+
+        Parameters
+        ----------
+        index : (B,) rows
+        value : (B, *shape)
+        decay : in [0, 1]
+
+        Returns
+        -------
+        (B, *shape) the rows as stored now
+        """
+        everyone, value = self._everyone(index, value, gathered)
+        old = self.read(everyone)
+        total, count = self._sums(everyone, value)
+        self._store(everyone, decay * old + (1 - decay) * (total / count))
+        return self.read(index)
+
+    def mean(self, index: Tensor, value: Tensor, visits: SampleMemory, *, gathered: bool = False) -> Tensor:
+        """Move the rows to the plain mean of all values they were ever given.
+
+        Parameters
+        ----------
+        index : (B,) rows
+        value : (B, *shape)
+        visits : a memory of shape ``()`` that counts the values of each row; it is advanced here
+
+        Returns
+        -------
+        (B, *shape) the rows as stored now
+
+        Examples
+        --------
+        >>> memory, visits = SampleMemory(2), SampleMemory(2, dtype=torch.int32)
+        >>> for value in (1.0, 3.0):
+        ...     mean = memory.mean(torch.tensor([1]), torch.tensor([value]), visits)
+        >>> mean, visits.values
+        (tensor([2.]), tensor([0, 2], dtype=torch.int32))
+        """
+        everyone, value = self._everyone(index, value, gathered)
+        old = self.read(everyone)
+        total, count = self._sums(everyone, value)
+        seen = visits.read(everyone).to(old.dtype).view(count.shape)
+        self._store(everyone, old + (total - count * old) / (seen + count))
+        visits.add(everyone, gathered=True)
+        return self.read(index)
+
+    def _outside(self, index: Tensor) -> DataError:
+        return DataError(
+            f"A row number lies outside of [0, {self.num_samples}): the batch's index runs from {int(index.min())} to "
+            f"{int(index.max())}. num_samples must be the number of samples that the row numbers come from."
+        )
+
+    def _everyone(self, index: Tensor, value: Tensor, gathered: bool) -> tuple[Tensor, Tensor]:
+        if value.shape != (len(index), *self.shape):
+            raise DataError(
+                f"Expected {len(index)} rows of shape {self.shape} for as many row numbers; got {tuple(value.shape)}."
+            )
+        index, value = index.to(self.device), value.detach().to(self.device)
+        if not gathered:
+            index, value = gather_rows(index, value)
+        return index, in_float32(value)
+
+    def _sums(self, index: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Per row of the batch: the sum of the values given for its sample (B, *shape), and their number (B, 1...)."""
+        # one place of the batch stands for each sample: whichever wins the write. O(B), and no look at the values,
+        # which would make a GPU wait
+        places = torch.arange(len(index), device=index.device)
+        winner = torch.empty(self.num_samples, dtype=places.dtype, device=index.device)
+        winner[index] = places
+        stands_for = winner[index]
+        total = torch.zeros_like(value).index_add_(0, stands_for, value)
+        ones = value.new_ones(len(index), *[1] * len(self.shape))
+        count = torch.zeros_like(ones).index_add_(0, stands_for, ones)
+        return total[stands_for], count[stands_for]
 
     def _store(self, index: Tensor, value: Tensor) -> None:
         stored = self._stored["values"]
@@ -123,6 +222,11 @@ class SampleMemory(nn.Module):
             self._stored[name] = moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # what is sent to a spawned process lies in memory shared with the others, and each of them writes all rows
+        self._stored = {name: t.clone() if t.is_shared() else t for name, t in self._stored.items()}
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name, tensor in self._stored.items():
@@ -139,8 +243,8 @@ class SampleMemory(nn.Module):
             saved = state_dict[key]
             if saved.shape != tensor.shape:
                 raise LoadError(
-                    f"The checkpoint's memory '{key}' has shape {tuple(saved.shape)}, this system's {tuple(tensor.shape)}: "
-                    "it was saved from other data or another number of classes."
+                    f"The checkpoint's memory '{key}' has shape {tuple(saved.shape)}, this system's "
+                    f"{tuple(tensor.shape)}: it was saved from other data or another number of classes."
                 )
             tensor.copy_(saved)
         own = {prefix + name for name in self._stored}
@@ -150,7 +254,3 @@ class SampleMemory(nn.Module):
 
     def extra_repr(self) -> str:
         return f"num_samples={self.num_samples}, shape={self.shape}, topk={self.topk}"
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

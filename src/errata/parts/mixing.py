@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from errata.errors import ParameterError
-from errata.parts.distributed import gather_rows, world_size
+from errata.parts.distributed import gather_rows, rank, rows_per_rank
 
 __all__ = ["Mix", "mixup"]
 
@@ -19,23 +19,35 @@ class Mix:
     weight : in [0, 1]
     partner : (B,) int64, or over the global batch where several ranks train (see ``own``)
     own : the slice of the global batch that is this rank's; None with one process
+
+    Examples
+    --------
+    >>> mix = Mix(0.75, torch.tensor([1, 0]))
+    >>> mix(torch.tensor([[0.0], [4.0]]))
+    tensor([[1.],
+            [3.]])
     """
 
     def __init__(self, weight: float, partner: Tensor, own: slice | None = None) -> None:
+        if not 0 <= weight <= 1:
+            raise ParameterError(f"The weight of a mix must be in [0, 1]; got {weight}.")
         self.weight = weight
         self.partner = partner
         self.own = own
 
     def __call__(self, a: Tensor) -> Tensor:
         """Mix ``a`` (B, ...) float with its partners' rows."""
+        if self.weight == 1:
+            return a
         return torch.lerp(self.partners(a), a, self.weight)
 
     def partners(self, a: Tensor) -> Tensor:
-        """The partners' rows of ``a``: (B, ...)."""
+        """The partners' rows of ``a``: (B, ...); those of other ranks come without gradient."""
+        self.partner = self.partner.to(a.device)  # once, not for each tensor
         if self.own is None:
-            return a[self.partner.to(a.device)]
+            return a[self.partner]
         (everyone,) = gather_rows(a)
-        return everyone[self.partner[self.own].to(a.device)]
+        return everyone[self.partner[self.own]]
 
     @classmethod
     def draw(cls, a: Tensor, alpha: float, *, fold: bool = True, generator: torch.Generator | None = None) -> Mix:
@@ -43,16 +55,19 @@ class Mix:
 
         Parameters
         ----------
-        alpha : > 0; 0 mixes nothing (weight 1)
+        a : (B, ...), of which only the number of rows is looked at
+        alpha : 0 or more; 0 mixes nothing (weight 1)
         fold : use ``max(w, 1 - w)``, so that the own sample dominates
         generator : of the randomness, on the CPU; the global one by default. On several ranks it must be in the same
-            state everywhere: partners come from the global batch.
+            state everywhere (``SharedRandom`` is): partners come from the global batch.
         """
-        if alpha < 0:
+        if not alpha >= 0:
             raise ParameterError(f"alpha of mixup must be 0 or more; got {alpha}.")
-        own, total = _own_slice(a)
-        partner = torch.randperm(total, generator=generator)
+        counts = rows_per_rank(len(a), a.device)
+        start = sum(counts[: rank()])
+        partner = torch.randperm(sum(counts), generator=generator)
         weight = _beta(alpha, generator) if alpha > 0 else 1.0
+        own = slice(start, start + len(a)) if len(counts) > 1 else None
         return cls(max(weight, 1 - weight) if fold else weight, partner, own)
 
 
@@ -65,7 +80,9 @@ def mixup(
     ----------
     x : (B, ...) float inputs
     y : (B, K) float targets (one-hot or soft)
-    alpha : of Beta(alpha, alpha); 0 leaves the batch as it is
+    alpha : of Beta(alpha, alpha), 0 or more; 0 leaves the batch as it is
+    fold : use ``max(w, 1 - w)`` as weight, so that the own sample dominates
+    generator : of the randomness; see ``Mix.draw``
 
     Returns
     -------
@@ -86,11 +103,3 @@ def _beta(alpha: float, generator: torch.Generator | None) -> float:
     gammas = torch._standard_gamma(torch.full((2,), float(alpha), dtype=torch.float64), generator=generator)
     total = float(gammas.sum())
     return float(gammas[0]) / total if total > 0 else 0.5
-
-
-def _own_slice(a: Tensor) -> tuple[slice | None, int]:
-    if world_size() == 1:
-        return None, len(a)
-    (ranks,) = gather_rows(torch.full((len(a),), torch.distributed.get_rank(), device=a.device))
-    mine = (ranks == torch.distributed.get_rank()).nonzero()[:, 0]
-    return slice(int(mine[0]), int(mine[-1]) + 1), len(ranks)

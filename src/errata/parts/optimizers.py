@@ -26,7 +26,8 @@ def build_optimizer(
 
     Examples
     --------
-    >>> build_optimizer("sgd", [torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9, weight_decay=0.0).defaults["lr"]
+    >>> weights = [torch.zeros(1, requires_grad=True)]
+    >>> build_optimizer("sgd", weights, lr=0.1, momentum=0.9, weight_decay=0.0).defaults["lr"]
     0.1
     """
     if callable(name):
@@ -49,7 +50,8 @@ def build_scheduler(
 ) -> Any:
     """A schedule by name, over ``steps`` optimiser steps, or by a callable of the optimiser.
 
-    "cosine" falls from the learning rate to zero; "step" divides it by ten at each share of the steps in ``milestones``.
+    "cosine" falls from the learning rate to zero; "step" divides it by ten at each share of the steps in
+    ``milestones``.
     """
     if callable(name):
         return name(optimizer)

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from errata.cards import Card
-from errata.errors import LedgerError, ParameterError
+from errata.errors import LedgerError, LoadError, ParameterError
 from errata.labels import MISSING
 from errata.ledger import Ledger
-from errata.parts.batch import Batch
-from errata.parts.distributed import rank_weight
+from errata.parts.batch import Batch, as_batch
+from errata.parts.distributed import gather_rows, rank_weight, world_size
 from errata.parts.memory import SampleMemory
 from errata.parts.optimizers import build_optimizer, build_scheduler
+from errata.parts.precision import in_float32
+from errata.parts.random import random_state, restore_random_state
 from errata.parts.views import Views
 
 __all__ = ["System"]
@@ -31,7 +33,7 @@ CHUNK = 65_536  # rows of the belief that are turned into ledger entries at a ti
 
 
 class System(pl.LightningModule):
-    """A training system: give it a model and the number of classes and samples, and train it with any Lightning Trainer.
+    """A training system: give it a model and the numbers of classes and samples, and train it with any Trainer.
 
     Parameters
     ----------
@@ -43,17 +45,20 @@ class System(pl.LightningModule):
     scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "constant", or a
         callable from an optimiser to a scheduler stepped once an epoch
     milestones : shares of the training, in (0, 1), at which "step" cuts the learning rate
-    gradient_clip : bound of the global norm of all gradients; None for no bound
+    gradient_clip : bound of the global norm of all gradients; None for no bound. A Trainer's own bound has precedence.
     views : how inputs are turned into views on the device; the identity by default
-    belief_decay : of the running belief, in [0, 1); None for the plain mean over all visits of a sample
+    belief_decay : of the running belief, in [0, 1]; None for the plain mean over all visits of a sample
     belief_topk : keep only the k largest entries of a sample's belief (half precision); for many classes
 
     Notes
     -----
-    ``self.belief`` holds each sample's running prediction. A sample's truth is never asked for.
+    ``self.belief`` holds each sample's running prediction, ``self.visits`` how often it was seen. A sample's truth is
+    never asked for. Batches are ``Batch(index, x, y)``, or plain (index, x, y) from any DataLoader.
     """
 
     card: ClassVar[Card]
+    settled: ClassVar[tuple[str, ...]] = ()
+    """Parameters of this base that the system sets from its own; they are no hyper-parameters of it."""
 
     def __init__(
         self,
@@ -75,8 +80,8 @@ class System(pl.LightningModule):
         super().__init__()
         if num_classes < 2:
             raise ParameterError(f"num_classes must be 2 or more; got {num_classes}.")
-        if belief_decay is not None and not 0 <= belief_decay < 1:
-            raise ParameterError(f"belief_decay must be in [0, 1), or None for the mean; got {belief_decay}.")
+        if belief_decay is not None and not 0 <= belief_decay <= 1:
+            raise ParameterError(f"belief_decay must be in [0, 1], or None for the mean; got {belief_decay}.")
         self.model = model
         self.num_classes = num_classes
         self.num_samples = num_samples
@@ -87,7 +92,7 @@ class System(pl.LightningModule):
         self.scheduler = scheduler
         self.milestones = milestones
         self.gradient_clip = gradient_clip
-        self.views = views or Views()
+        self.views = Views() if views is None else views
         self.belief_decay = belief_decay
         self.belief_topk = belief_topk
         self.belief = SampleMemory(num_samples, (num_classes,), topk=belief_topk)
@@ -100,28 +105,31 @@ class System(pl.LightningModule):
         """The loss of a batch, a scalar: what the paper is about."""
         raise TypeError(f"{type(self).__name__} must define training_step(batch) -> loss.")
 
-    def observe(self, index: Tensor, logits_or_probabilities: Tensor, decay: float | None = None) -> Tensor:
-        """Move the belief about some samples towards a prediction; returns their new belief (B, K).
+    def observe(self, index: Tensor, logits: Tensor | None = None, *, probabilities: Tensor | None = None) -> Tensor:
+        """Move the belief about some samples towards a prediction, on all ranks.
 
         Parameters
         ----------
         index : (B,) rows
-        logits_or_probabilities : (B, K) logits, or with ``decay`` the probabilities to average in
-        decay : as ``belief_decay``; given by systems whose paper sets it. The belief is then not normalised: its rows
-            sum to ``1 - decay ** visits``.
+        logits : (B, K), in any precision
+        probabilities : (B, K) in place of logits
+
+        Returns
+        -------
+        (B, K) the new belief, float32 or better, without gradient. With a ``belief_decay`` its rows sum to
+        ``1 - belief_decay ** visits``.
         """
-        if decay is None:
-            probabilities = logits_or_probabilities.detach().float().softmax(1)
-            if self.belief_decay is None:
-                seen = self.visits.read(index).to(probabilities)[:, None]
-                new = self.belief.read(index) + (probabilities - self.belief.read(index)) / (seen + 1)
-                self.belief.write(index, new)
-            else:
-                new = self.belief.ema(index, probabilities, self.belief_decay)
+        if probabilities is None:
+            if logits is None:
+                raise ParameterError("observe() needs logits or probabilities; got neither.")
+            probabilities = in_float32(logits.detach()).softmax(1)
+        everyone, seen = gather_rows(index, probabilities)
+        if self.belief_decay is None:
+            new = self.belief.mean(everyone, seen, self.visits, gathered=True)
         else:
-            new = self.belief.ema(index, logits_or_probabilities, decay)
-        self.visits.write(index, self.visits.read(index) + 1)
-        return new
+            new = self.belief.ema(everyone, seen, self.belief_decay, gathered=True)
+            self.visits.add(everyone, gathered=True)
+        return new if world_size() == 1 else self.belief.read(index)
 
     @property
     def learning_rate(self) -> float:
@@ -138,37 +146,35 @@ class System(pl.LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Logs ``val_loss`` and ``val_accuracy`` against the given labels, whatever their quality."""
-        logits = self(batch.x)
-        loss = nn.functional.cross_entropy(logits.float(), batch.y)
+        logits = in_float32(self(batch.x))
+        loss = nn.functional.cross_entropy(logits, batch.y)
         right = (logits.argmax(1) == batch.y).float().mean()
-        self.log_dict(
-            {"val_loss": loss, "val_accuracy": right}, batch_size=len(batch.y), sync_dist=True, prog_bar=True
-        )
+        self.log_dict({"val_loss": loss, "val_accuracy": right}, batch_size=len(batch.y), sync_dist=True, prog_bar=True)
 
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Probabilities (B, K), float32."""
-        return self(batch.x).float().softmax(1)
+    def predict_step(self, batch: Any) -> Tensor:
+        """Probabilities (B, K), float32 or better, of a ``Batch`` or of inputs alone."""
+        return in_float32(self(batch.x if isinstance(batch, Batch) else batch)).softmax(1)
 
     # -- the ledger ---------------------------------------------------------------------------------------------------
+
+    def belief_in(self, rows: Tensor) -> Tensor:
+        """What is believed of some samples, as probabilities: (R,) rows -> (R, K); NaN where nothing is known yet."""
+        belief = self.belief.read(rows)
+        total = belief.sum(1, keepdim=True)
+        return torch.where(total > 0, belief / total.clamp(min=1e-12), torch.nan)
 
     def trust(self, given: Tensor) -> Tensor:
         """How far each given label is believed: (N,) codes -> (N,) in [0, 1]; NaN where nothing is known."""
         parts = []
         for rows in torch.arange(self.num_samples, device=self.belief.device).split(CHUNK):
-            belief = self._normalised(rows)
             own = given.to(rows.device)[rows]
-            value = belief.gather(1, own.clamp(min=0)[:, None].long())[:, 0]
+            value = self.belief_in(rows).gather(1, own.clamp(min=0)[:, None].long())[:, 0]
             parts.append(torch.where(own == MISSING, torch.nan, value))
         return torch.cat(parts)
 
     def proposals(self) -> Tensor:
         """The label that the system would give, as probabilities (N, K); rows never trained on are NaN."""
-        return torch.cat([self._normalised(rows) for rows in torch.arange(self.num_samples).split(CHUNK)])
-
-    def _normalised(self, rows: Tensor) -> Tensor:
-        belief = self.belief.read(rows)
-        total = belief.sum(1, keepdim=True)
-        return torch.where(total > 0, belief / total.clamp(min=1e-12), torch.nan)
+        return torch.cat([self.belief_in(rows) for rows in torch.arange(self.num_samples).split(CHUNK)])
 
     def ledger(self, given: Any, classes: Sequence[Any] | None = None, **more: Any) -> Ledger:
         """The ledger over the samples trained on.
@@ -202,7 +208,7 @@ class System(pl.LightningModule):
         )
 
     def _proposed(self, rows: Tensor) -> np.ndarray:
-        belief = self._normalised(rows)
+        belief = self.belief_in(rows)
         best = belief.nan_to_num(nan=-1.0).argmax(1)
         return torch.where(belief.isnan().any(1), MISSING, best).cpu().numpy()
 
@@ -218,22 +224,49 @@ class System(pl.LightningModule):
         )
         if self.scheduler == "constant":
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = build_scheduler(self.scheduler, optimizer, steps=steps, milestones=self.milestones)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ParameterError(
+                f"The schedule '{self.scheduler}' needs to know how long the training is: give the Trainer max_epochs "
+                "or max_steps, or the system scheduler='constant'."
+            )
+        scheduler = build_scheduler(self.scheduler, optimizer, steps=int(steps), milestones=self.milestones)
         interval = "step" if isinstance(self.scheduler, str) else "epoch"
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
-    def configure_gradient_clipping(self, optimizer: Any, *limits: Any, **more: Any) -> None:
-        if self.gradient_clip is None:
-            super().configure_gradient_clipping(optimizer, *limits, **more)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip, gradient_clip_algorithm="norm")
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if gradient_clip_val is None and self.gradient_clip is not None:
+            gradient_clip_val, gradient_clip_algorithm = self.gradient_clip, "norm"
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        state = self._trainer.state.stage if self._trainer is not None else None
+        return batch if state == "predict" else as_batch(batch, indexed=state == "train")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        self._rank_weight = rank_weight(len(batch[0]), self.device)
+        self._rank_weight = rank_weight(len(batch.index), self.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(loss if self._rank_weight == 1.0 else loss * self._rank_weight, *args, **kwargs)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["errata"] = {"system": self.card.slug, "random": random_state(self.device)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        own = checkpoint.get("errata", {})
+        if own.get("system", self.card.slug) != self.card.slug:
+            raise LoadError(
+                f"The checkpoint is of the system '{own['system']}', and it was to be loaded into '{self.card.slug}'. "
+                f"Use the system it was made with, or another folder."
+            )
+        # one process goes on with the randomness of dropout and augmentation where it was; the ranks of several have
+        # each their own, of which a checkpoint holds only rank 0's
+        if self._trainer is not None and self._trainer.state.fn == "fit" and world_size() == 1:
+            restore_random_state(own.get("random", {}))
 
     # -- introspection ------------------------------------------------------------------------------------------------
 
@@ -248,10 +281,11 @@ class System(pl.LightningModule):
         """
         found: dict[str, Any] = {}
         for ancestor in cls.__mro__:
-            signature = inspect.signature(ancestor.__init__) if "__init__" in vars(ancestor) else None
+            constructor = vars(ancestor).get("__init__")
+            signature = inspect.signature(constructor) if constructor else None
             parameters = signature.parameters.values() if signature else ()
             for p in parameters:
-                if p.kind is inspect.Parameter.KEYWORD_ONLY:
+                if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name not in cls.settled:
                     found.setdefault(p.name, p.default)
             if ancestor is System:
                 break

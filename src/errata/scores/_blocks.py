@@ -1,6 +1,6 @@
 """Reading a table of probabilities block by block, so that what is computed on stays in the processor's cache.
 
-A block is a run of rows of about half a megabyte. Nothing the size of the whole table is ever allocated, and the pages
+A block is a run of rows of about a megabyte. Nothing the size of the whole table is ever allocated, and the pages
 of a memory-mapped file are handed back after each block, so a table may be many times larger than the memory.
 """
 
@@ -21,7 +21,7 @@ NEGATIVE_TOLERANCE = 1e-6
 SUM_TOLERANCE = 1e-2
 """How far a row's sum may be from one: room for half precision and for tables written with three decimals."""
 
-_BLOCK_BYTES = 2**19
+_BLOCK_BYTES = 2**20
 _SHARED_BLOCK_BYTES = (
     2**23
 )  # several threads hand the interpreter's lock around for each array operation: fewer, larger
@@ -112,7 +112,14 @@ class BlockReader:
 
 
 def check_block(block: NDArray[Any], start: int) -> None:
-    """Raise :class:`DataError` naming the first row of ``block`` that is no distribution; it starts at row ``start``.
+    """Make sure that every row of ``block`` is a distribution, or name the first that is not.
+
+    The block's first row is row ``start`` of the table.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite, or below -1e-6, or a row does not sum to one within 0.01.
 
     Examples
     --------

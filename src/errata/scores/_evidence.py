@@ -8,7 +8,7 @@ class with a lower threshold is reached.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,48 +24,6 @@ _LOWEST_THRESHOLD = 2e-6
 _COUNT_ROWS = 2**16
 
 
-@dataclass
-class Leads:
-    """Where in the table a class leads the given label of a contested row by ``floor`` or more, and by how much.
-
-    Kept from the first reading, because they decide nearly all that is asked later about margins. If there are more
-    than ``limit``, all are dropped, so that the memory stays a fraction of the table's.
-    """
-
-    floor: float
-    limit: int
-    parts: list[tuple[NDArray[np.int64], NDArray[Any]]] = field(default_factory=list)
-    held: int = 0
-
-    @classmethod
-    def for_table(cls, reader: BlockReader) -> Leads:
-        """Return empty leads, with a floor and a limit that suit the number of classes."""
-        return cls(min(0.02, 2 / reader.num_classes), reader.num_rows * max(2, reader.num_classes // 16))
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing had to be dropped."""
-        return self.held <= self.limit
-
-    def find(
-        self, others: NDArray[Any], mine: NDArray[Any], rows: NDArray[np.intp]
-    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Return position (row times K plus class) and margin of the leads in ``rows``, where ``mine`` is the label's."""
-        found = np.flatnonzero(others >= self.floor)  # before the label's probability is taken off: few are left
-        at, column = np.divmod(found, others.shape[1])
-        margins = others.reshape(-1)[found] - mine[at]
-        leading = np.flatnonzero(margins >= self.floor)
-        return rows[at[leading]] * others.shape[1] + column[leading], margins[leading]
-
-    def add(self, positions: NDArray[np.int64], margins: NDArray[Any]) -> None:
-        """Keep a block's leads, or drop all if that is too many."""
-        self.held += len(positions)
-        if self.complete:
-            self.parts.append((positions, margins))
-        else:
-            self.parts.clear()
-
-
 @dataclass(frozen=True)
 class Evidence:
     """What the first reading leaves of each row.
@@ -78,7 +36,6 @@ class Evidence:
     predicted : (N,) class of the largest probability, the lower class where two are equal
     contested : (N,) whether there is a label, and another class is predicted by more than rounding
     counts : (K,) rows labelled as each class
-    leads : by how much classes lead the given label, if asked for
     """
 
     given: NDArray[np.int32]
@@ -87,7 +44,6 @@ class Evidence:
     predicted: NDArray[np.int32]
     contested: NDArray[np.bool_]
     counts: NDArray[np.int64]
-    leads: Leads | None = None
 
     def by_class(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Return the rows sorted by class (missing ones first, else in order), and (K,) where each class ends."""
@@ -96,57 +52,38 @@ class Evidence:
 
 
 def narrowed(numbers: NDArray[Any], limit: int) -> NDArray[Any]:
-    """Return integers in [0, limit) as sixteen bits where they fit: NumPy's stable sort of those takes linear time."""
-    return numbers.astype(np.uint16) if limit <= 2**16 else numbers
+    """Return integers in [0, limit) in eight or sixteen bits if they fit: NumPy sorts those stably in linear time."""
+    return numbers.astype(np.min_scalar_type(limit - 1)) if limit <= 2**16 else numbers
 
 
-def gather(reader: BlockReader, given: NDArray[np.int32], *, with_leads: bool = False) -> Evidence:
-    """Check the probabilities and gather the evidence, in one reading; leads only where they are asked for."""
-    evidence = Evidence(
-        given=given,
-        own=np.empty(reader.num_rows, reader.dtype),
-        rival_prob=np.empty(reader.num_rows, reader.dtype),
-        predicted=np.maximum(given, 0),
-        contested=np.zeros(reader.num_rows, bool),
-        counts=np.bincount(given + 1, minlength=reader.num_classes + 1)[1:],
-        leads=Leads.for_table(reader) if with_leads else None,
-    )
-    for leads in reader.map(lambda start, stop: _gather_block(evidence, reader.copy(start, stop), start)):
-        if evidence.leads is not None and leads is not None:
-            evidence.leads.add(*leads)
-    return evidence
+def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
+    """Check the probabilities and gather the evidence, in one reading."""
+    own = np.empty(reader.num_rows, reader.dtype)
+    rival_prob = np.empty(reader.num_rows, reader.dtype)
+    predicted = np.empty(reader.num_rows, np.int32)
+    contested = np.empty(reader.num_rows, bool)
+    slack = reader.dtype.type(_CONTEST_SLACK)
 
+    def work(start: int, stop: int) -> None:
+        block = reader.copy(start, stop)
+        check_block(block, start)
+        flat = block.reshape(-1)
+        label = np.maximum(given[start:stop], 0)
+        first = np.arange(0, flat.size, reader.num_classes)
+        mine = flat.take(first + label)
+        flat[first + label] = -1.0  # below anything the check lets through, so the largest of the others is left
+        rival = block.argmax(axis=1)
+        theirs = flat.take(first + rival)
+        rival_first = rival < label
+        ahead = (theirs > mine) | ((theirs == mine) & rival_first)
+        clearly = (theirs > mine + slack) | ((theirs == mine + slack) & rival_first)
+        own[start:stop], rival_prob[start:stop] = mine, theirs
+        predicted[start:stop] = np.where(ahead, rival, label)
+        contested[start:stop] = clearly & (given[start:stop] >= 0)
 
-def _gather_block(evidence: Evidence, block: NDArray[Any], start: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Fill in the evidence for the rows of a block, which is used up, and return its leads."""
-    check_block(block, start)
-    part = slice(start, start + len(block))
-    label = evidence.predicted[part]  # what it was set to before: the given label
-    flat = block.reshape(-1)
-    at = np.arange(0, flat.size, block.shape[1]) + label
-    mine = flat.take(at)
-    flat[at] = -1.0  # below anything the check lets through, so the largest of the others is left
-    theirs = _largest(block)
-    evidence.own[part], evidence.rival_prob[part] = mine, theirs
-
-    rows = np.flatnonzero(theirs >= mine)
-    others, mine, theirs, label = block.take(rows, axis=0), mine[rows], theirs[rows], label[rows]
-    rival = others.argmax(axis=1)
-    raised = mine + mine.dtype.type(_CONTEST_SLACK)
-    rival_first = rival < label
-    evidence.predicted[part][rows] = np.where((theirs > mine) | rival_first, rival, label)
-    contested = (theirs > raised) | ((theirs == raised) & rival_first)
-    contested &= evidence.given[part][rows] >= 0
-    evidence.contested[part][rows] = contested
-    if evidence.leads is None or not evidence.leads.complete:
-        return None
-    return evidence.leads.find(others, np.where(contested, mine, 1), start + rows)
-
-
-def _largest(block: NDArray[Any]) -> NDArray[Any]:
-    """Return each row's largest probability. Read as integers, they sort the same, and NumPy compares them faster."""
-    bits = block.view(np.int32 if block.dtype.itemsize == 4 else np.int64)
-    return np.maximum(bits.max(axis=1).view(block.dtype), 0)  # but negative ones, if -1e-9 should occur, do not
+    reader.run(work)
+    counts = np.bincount(given + 1, minlength=reader.num_classes + 1)[1:]
+    return Evidence(given, own, rival_prob, predicted, contested, counts)
 
 
 def mean_self_confidence(evidence: Evidence) -> NDArray[np.float64]:

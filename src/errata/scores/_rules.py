@@ -22,17 +22,11 @@ class Case:
     """Labels and probabilities, and what the rules need of them, each computed when first asked for."""
 
     def __init__(
-        self,
-        given: ArrayLike,
-        pred_probs: ArrayLike,
-        *,
-        threads: int = 1,
-        block_rows: int | None = None,
-        with_leads: bool = False,
+        self, given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1, block_rows: int | None = None
     ) -> None:
         self.reader = BlockReader(pred_probs, threads=threads, block_rows=block_rows)
         labels = as_given(given, self.reader.num_rows, self.reader.num_classes)
-        self.evidence: Evidence = gather(self.reader, labels, with_leads=with_leads)
+        self.evidence: Evidence = gather(self.reader, labels)
 
     @cached_property
     def thresholds(self) -> NDArray[np.float64]:
@@ -76,7 +70,7 @@ def by_noise_rate(case: Case) -> Mask:
 def by_class(case: Case) -> Mask:
     """Of each class, as many rows of the lowest self-confidence as its off-diagonal counts sum to."""
     counts = case.evidence.counts
-    remove = np.where(counts > 1, counts - prune_quota(case.calibrated).diagonal(), 0)
+    remove = counts - prune_quota(case.calibrated).diagonal()
     order, ends = case.evidence.by_class()
     flagged = np.zeros(case.reader.num_rows, bool)
     for k in np.flatnonzero(remove > 0):

@@ -1,0 +1,151 @@
+"""Cross-validating networks: plain training through the engine, once for each fold, from the same start."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Subset
+
+from errata import models, systems
+from errata.data import encoder_for, loader
+from errata.engine.evaluation import predict_proba
+from errata.engine.fit import fit, resolve_device
+from errata.engine.randomness import isolated_randomness, mixed_seed
+from errata.engine.recipes import MODELS, recipe_for
+from errata.engine.task import Renumbered
+from errata.parts import Batch
+
+__all__ = ["NetworkFolds"]
+
+VISITS = 400_000
+"""Images seen in one fold, about: ten passes over 40,000, more over fewer, fewer over more."""
+
+FEWEST_EPOCHS, MOST_EPOCHS = 2, 40
+IMAGE_SETTINGS = {"lr": 0.1, "weight_decay": 5e-4}
+
+
+class NetworkFolds:
+    """Trains a network on the training rows of a fold and predicts the others; a ``Predictor``.
+
+    Parameters
+    ----------
+    data : with labels
+    model : "auto", a name of ``errata.models``, or a network (inputs to logits (B, K)), copied for every fold: it must
+        not have been trained on these labels
+    epochs, batch_size : by default after the kind and amount of data
+    settings : hyper-parameters of plain training: ``lr``, ``optimizer``, ``weight_decay`` ...
+    seed, device : as in ``errata.train``
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        model: str | nn.Module = "auto",
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.kind = systems.load("ce")
+        self.labels = data.require_labels()
+        self.model, self.seed, self.device = model, seed, device
+        self.encoder = encoder_for(data).fit(data)
+        self.inputs = self.encoder.encode(data)
+        self.mirrored = bool(getattr(self.encoder.views(), "flip", False))
+        trained = max(1, round(0.8 * (len(self.labels) - self.labels.missing)))
+        recipe = recipe_for(data.kind, trained, self.kind.hyperparameters())
+        image = data.kind == "image"
+        self.epochs = epochs or (_image_epochs(trained) if image else recipe.epochs)
+        self.batch_size = batch_size or recipe.batch_size
+        self.settings = {**recipe.settings, **(IMAGE_SETTINGS if image else {}), **(settings or {})}
+        self.name = MODELS[data.kind] if model == "auto" else model
+        passes = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        what = self.name if isinstance(self.name, str) else type(model).__name__
+        self.description = f"a network ({what}, {passes})"
+
+    def fit_predict(
+        self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
+    ) -> np.ndarray:
+        """See ``Predictor``."""
+        codes = self.labels.codes
+        with isolated_randomness(mixed_seed(self.seed, fold)):
+            system = self.kind(
+                self._network(fold),
+                len(self.labels.classes),
+                len(train),
+                views=self.encoder.views(),
+                belief_topk=None if len(self.labels.classes) <= 100 else 10,
+                **self.settings,
+            )
+        given = torch.from_numpy(np.ascontiguousarray(codes))
+        batches = loader(
+            self.inputs,
+            given,
+            index=train,
+            batch_size=self.batch_size,
+            seed=mixed_seed(self.seed, fold),
+            workers=0 if isinstance(self.inputs, (Tensor, np.ndarray)) else min(8, os.cpu_count() or 1),
+        )
+        told = _Told(Renumbered(batches, train, len(codes)), lambda: advance(1.0 / (self.epochs * len(batches))))
+        fit(
+            system,
+            told,
+            epochs=self.epochs,
+            seed=mixed_seed(self.seed, fold),
+            device=self.device,
+            progress=False,
+        )
+        return self._predict(system, test)
+
+    def _network(self, fold: int) -> nn.Module:
+        if isinstance(self.name, nn.Module):
+            return copy.deepcopy(self.name)
+        bag = self.name.replace("-", "_") == "text_bag"
+        more = {"num_embeddings": getattr(self.encoder, "vocabulary", None)} if bag else {}
+        return models.build(
+            self.name, len(self.labels.classes), self.encoder.input_shape, seed=mixed_seed(self.seed, fold), **more
+        )
+
+    def _predict(self, system: Any, test: np.ndarray) -> np.ndarray:
+        device = resolve_device(self.device)
+        if not isinstance(self.inputs, (Tensor, np.ndarray)):
+            return predict_proba(system, Subset(self.inputs, test.tolist()), device=device)
+        probs = np.empty((len(test), system.num_classes), dtype=np.float32)
+        for start in range(0, len(test), 8192):
+            part = self.inputs[test[start : start + 8192]]
+            found = predict_proba(system, part, device=device)
+            if self.mirrored:  # a label does not depend on left and right, and two looks are better than one
+                found = (found + predict_proba(system, part.flip(-1), device=device)) / 2
+            probs[start : start + 8192] = found
+        return probs
+
+
+def _image_epochs(trained: int) -> int:
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(VISITS / trained)))
+
+
+class _Told:
+    """Batches that tell when one is taken."""
+
+    def __init__(self, batches: Renumbered, tell: Callable[[], None]) -> None:
+        self.batches, self.tell = batches, tell
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            yield batch
+            self.tell()

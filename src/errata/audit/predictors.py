@@ -1,0 +1,147 @@
+"""What is cross-validated where the user brings nothing: quick models that hold out against wrong labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from errata.errors import DataError, ParameterError
+from errata.labels import ClassLabels
+
+__all__ = ["EstimatorFolds", "auto", "bag_of_words", "features_of"]
+
+BUCKETS = 1 << 20
+COMMON = 2  # a word or pair of words that stands in one text only says nothing of another
+
+
+class EstimatorFolds:
+    """Fits a clone of a scikit-learn classifier on the training rows of a fold and predicts the others.
+
+    Parameters
+    ----------
+    estimator : with ``fit`` and ``predict_proba`` or ``decision_function``
+    x : (N, ...) what it takes: array, sparse matrix or list
+    labels : N labels of K classes
+    seed : its ``random_state``, where it has one that is not set
+    description : for people; by default the class's name
+
+    Raises
+    ------
+    ParameterError
+        where the estimator can't give probabilities
+    """
+
+    def __init__(self, estimator: Any, x: Any, labels: ClassLabels, *, seed: int = 0, description: str = "") -> None:
+        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+            raise ParameterError(
+                f"{type(estimator).__name__} has no predict_proba, so it can't say how sure it is of a class. Wrap it "
+                "in sklearn.calibration.CalibratedClassifierCV, or choose another model=."
+            )
+        self.estimator, self.x, self.labels, self.seed = estimator, x, labels, seed
+        self.description = description or type(estimator).__name__
+
+    def fit_predict(
+        self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
+    ) -> np.ndarray:
+        """See ``Predictor``."""
+        from sklearn.base import clone
+
+        model = clone(self.estimator)
+        unset = {k: self.seed for k, v in model.get_params().items() if k.endswith("random_state") and v is None}
+        model.set_params(**unset)
+        try:
+            model.fit(_rows(self.x, train), self.labels.codes[train])
+            found = _probabilities(model, _rows(self.x, test))
+        except (ValueError, TypeError) as error:
+            if isinstance(error, (DataError, ParameterError)):
+                raise
+            raise DataError(f"{self.description} could not be trained on these data: {error}") from error
+        probs = np.zeros((len(test), len(self.labels.classes)), dtype=np.float32)
+        probs[:, np.asarray(model.classes_, dtype=np.int64)] = found
+        return probs
+
+
+def _rows(x: Any, rows: np.ndarray) -> Any:
+    return [x[i] for i in rows] if isinstance(x, list) else x[rows]
+
+
+def _probabilities(model: Any, x: Any) -> np.ndarray:
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(x))
+    from scipy.special import softmax
+
+    scores = np.asarray(model.decision_function(x))
+    return softmax(np.column_stack([-scores, scores]) / 2 if scores.ndim == 1 else scores, axis=1)
+
+
+def features_of(data: Any) -> Any:
+    """What a scikit-learn estimator gets of the data: texts as a list; numbers, encoded columns or pixels as (N, D)."""
+    if data.kind == "text":
+        return data.texts()
+    from errata.data import encoder_for
+
+    encoded = encoder_for(data).fit(data).encode(data)
+    if data.kind == "image" and not hasattr(encoded, "numpy"):
+        raise DataError(f"{data.source} holds more images than fit the memory; give a network as model= instead.")
+    array = encoded.numpy()
+    if data.kind == "image":
+        array = array.reshape(len(array), -1).astype(np.float32) / (255.0 if array.dtype == np.uint8 else 1.0)
+    return array
+
+
+def auto(data: Any, seed: int) -> EstimatorFolds:
+    """The default for tables and texts."""
+    labels = data.require_labels()
+    if data.kind == "text":
+        from sklearn.linear_model import LogisticRegression
+
+        return EstimatorFolds(
+            LogisticRegression(C=3.0, max_iter=300),
+            bag_of_words(data.texts()),
+            labels,
+            seed=seed,
+            description="a logistic regression on words and pairs of words",
+        )
+    return EstimatorFolds(_for_tables(labels, seed), features_of(data), labels, seed=seed, description="boosted trees")
+
+
+def _for_tables(labels: ClassLabels, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=80, learning_rate=0.05, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=5, random_state=seed
+    )
+
+
+def bag_of_words(texts: list[str]) -> Any:
+    """(N, D) sparse float32: frequencies of hashed words and pairs of words, weighted by rarity (TF-IDF), length one.
+
+    Words that occur in one text only are left out. Labels are not looked at, so it may be learned from all rows.
+
+    Examples
+    --------
+    >>> bag_of_words(["good film", "good book", "bad film"]).shape
+    (3, 2)
+    """
+    import scipy.sparse as sp
+
+    from errata.data.text import hash_texts
+
+    offsets, ids = hash_texts(texts, BUCKETS)
+    counts = sp.csr_matrix((np.ones(len(ids), dtype=np.float32), ids, offsets), shape=(len(texts), BUCKETS + 1))
+    counts.sum_duplicates()
+    documents = np.bincount(counts.indices, minlength=BUCKETS + 1)
+    kept = np.flatnonzero(documents >= COMMON)
+    if len(kept) == 0:
+        raise DataError(
+            f"No word occurs in two of the {len(texts):,} texts, so nothing can be learned from words. "
+            "Is this column text? Name the right one with text=, or give a model= of your own."
+        )
+    counts = counts[:, kept]
+    counts.data = 1.0 + np.log(counts.data)
+    weights = np.log((1.0 + len(texts)) / (1.0 + documents[kept])) + 1.0
+    counts = counts.multiply(weights.astype(np.float32)).tocsr()
+    lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+    return sp.diags((1.0 / np.maximum(lengths, 1e-12)).astype(np.float32)).dot(counts).tocsr()

@@ -1,0 +1,270 @@
+"""``errata.audit``: from data, or from probabilities, or from a training run, to a ledger of doubtful labels."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.audit.align import align
+from errata.audit.confident import RANKINGS, confident, require_two_classes
+from errata.audit.progress import Show
+from errata.errors import DataError, ParameterError, UnknownNameError
+
+if TYPE_CHECKING:
+    from errata.audit.crossval import CrossValidated, Predictor
+    from errata.data import Data
+    from errata.ledger import Ledger
+
+__all__ = ["audit"]
+
+
+def audit(
+    source: Any = None,
+    y: Any = None,
+    *,
+    label: Any = None,
+    labels: Any = None,
+    pred_probs: Any = None,
+    method: str = "confident",
+    rule: str = "prune_by_noise_rate",
+    rank_by: str = "self_confidence",
+    model: Any = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    classes: Sequence[Any] | None = None,
+    progress: Show = True,
+    **rest: Any,
+) -> Ledger:
+    """Find the labels of a data set that are probably wrong.
+
+    Three ways: from probabilities of your own (``labels`` and ``pred_probs``, or a ``source`` and ``pred_probs``); from
+    data alone (a model is cross-validated for you); or from a training run with any system (``method="elr"``).
+
+    Parameters
+    ----------
+    source : a file, a folder of images by class, a DataFrame, features (N, D), images (N, C, H, W), a list of texts, a
+        map-style torch dataset, or what ``errata.read`` returned
+    y : (N,) labels of any type, where ``source`` is an array or a list
+    label : the column of the labels, where ``source`` is a table
+    labels : (N,) labels of any type, to go with ``pred_probs``; missing ones (None, NaN, or -1 among integers) are
+        left unjudged, but get a proposal
+    pred_probs : (N, K) out-of-sample probabilities of the classes; an array, a DataFrame, or the path of a ``.npy``
+        file, which is read in blocks
+    method : "confident" (confident learning), or a system's slug
+    rule : of "confident": which rows are issues; "prune_by_noise_rate", "prune_by_class", "both",
+        "confident_learning", "predicted_neq_given", "low_self_confidence", "low_normalized_margin"
+    rank_by : of "confident": "self_confidence" or "normalized_margin"
+    model : what is cross-validated: "auto", a scikit-learn classifier, a network (``torch.nn.Module``) that has not
+        seen these labels, or a name of ``errata.models``
+    folds : of the cross-validation, 2 or more
+    seed : of everything random; the same seed gives the same ledger on the same machine
+    device : where networks are trained: "auto", "cpu", "cuda", "cuda:1", "mps"
+    classes : the K class names in the order of the columns of ``pred_probs``, where it can't be told from the labels
+    progress : show how it goes, on the standard error stream; or a function of (share done, what goes on)
+    **rest : options of ``errata.read``; for networks ``epochs``, ``batch_size`` and hyper-parameters of plain training;
+        for a system those of ``errata.train``
+
+    Returns
+    -------
+    Ledger
+        ``table``, ``issues()``, ``noise``, ``classes``, ``save()``; with the source as its ``data``
+
+    Raises
+    ------
+    DataError
+        where labels, probabilities or data can't be used: the message says where and what to do
+    UnknownNameError
+        for a method, rule, column or option that does not exist; the nearest is told
+
+    Examples
+    --------
+    >>> ledger = audit(labels=["cat", "cat", "dog", "dog", "dog"],
+    ...                pred_probs=[[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
+    >>> ledger.issues()[["given", "proposed"]]
+      given proposed
+    4   dog      cat
+    """
+    _check(source, y, labels, pred_probs, method, seed)
+    if method != "confident":
+        options = {"label": label, "model": model, "seed": seed, "device": device, "progress": progress is not False}
+        return _from_training(source, y if y is not None else labels, method, {**options, **_named(classes), **rest})
+    _check_choices(rule, rank_by)
+    how: dict[str, Any] = {"rule": rule, "rank_by": rank_by}
+    reading, training = _split(rest, pred_probs is not None)
+    if source is None:
+        found, probs = align(labels, pred_probs, classes)
+        return confident(found, probs, meta=_meta(pred_probs, seed=None), **how)
+    data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading})
+    if pred_probs is not None:
+        return _with_given_probabilities(data, pred_probs, classes, how)
+    return _cross_validated(data, model, folds, seed, device, progress, training, how)
+
+
+# -- the three ways ---------------------------------------------------------------------------------------------------
+
+
+def _with_given_probabilities(
+    data: Data, pred_probs: Any, classes: Sequence[Any] | None, how: dict[str, Any]
+) -> Ledger:
+    found, probs = align(data.require_labels(), pred_probs, classes, name=data.label_name or "labels")
+    meta = _meta(pred_probs, seed=None, source=data.source, label=data.label_name)
+    ledger = confident(found, probs, index=data.rows, meta=meta, **how)
+    ledger.data = data
+    return ledger
+
+
+def _cross_validated(
+    data: Data,
+    model: Any,
+    folds: int,
+    seed: int,
+    device: str,
+    progress: Show,
+    training: Mapping[str, Any],
+    how: dict[str, Any],
+) -> Ledger:
+    from errata.audit.crossval import cross_validate
+
+    labels = data.require_labels()
+    require_two_classes(labels)
+    predictor = _predictor(data, model, seed, device, training)
+    found = cross_validate(labels, predictor, folds=folds, seed=seed, progress=progress)
+    meta = _about(data, found, predictor, folds, seed)
+    ledger = confident(labels, found.pred_probs, index=data.rows, meta=meta, **how)
+    ledger.data = data
+    return ledger
+
+
+def _from_training(source: Any, y: Any, method: str, options: dict[str, Any]) -> Ledger:
+    from errata import systems
+
+    known = [card.slug for card in systems.list_systems()]
+    if method not in known:
+        raise UnknownNameError("method", method, ["confident", *known], "`errata systems` lists the systems.")
+    from errata.engine.training import train
+
+    return train(source, y, system=method, **options).ledger
+
+
+def _predictor(data: Data, model: Any, seed: int, device: str, training: Mapping[str, Any]) -> Predictor:
+    from errata.audit import predictors
+
+    network = isinstance(model, str) or _is_network(model)
+    if not network and hasattr(model, "fit") and hasattr(model, "get_params"):
+        _refuse(training, "a scikit-learn estimator")
+        return predictors.EstimatorFolds(model, predictors.features_of(data), data.require_labels(), seed=seed)
+    if not network:
+        raise ParameterError(
+            "model must be 'auto', the name of a model, a scikit-learn classifier, or a torch.nn.Module; "
+            f"got {type(model).__name__}."
+        )
+    if isinstance(model, str) and model == "auto" and data.kind != "image":
+        _refuse(training, "the default model for tables and texts")
+        return predictors.auto(data, seed)
+    from errata.audit.networks import NetworkFolds
+
+    options = {name: training[name] for name in ("epochs", "batch_size") if name in training}
+    settings = {name: value for name, value in training.items() if name not in options}
+    return NetworkFolds(data, model, settings=settings, seed=seed, device=device, **options)
+
+
+def _is_network(model: Any) -> bool:
+    import torch
+
+    return isinstance(model, torch.nn.Module)
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _check(source: Any, y: Any, labels: Any, pred_probs: Any, method: str, seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+    if y is not None and labels is not None:
+        raise ParameterError("Labels are given twice, as y and as labels; give them once.")
+    if source is None and (pred_probs is None or labels is None):
+        raise ParameterError(
+            "Nothing to audit: give labels= and pred_probs=, or data, as in errata.audit('reviews.csv', label='stars') or "
+            "errata.audit(X, y)."
+        )
+    if pred_probs is not None and method != "confident":
+        raise ParameterError(f"method={method!r} trains a model itself and takes no pred_probs; leave one of them out.")
+
+
+def _check_choices(rule: str, rank_by: str) -> None:
+    from errata.scores.confident import RULES
+
+    if rule not in RULES:
+        raise UnknownNameError("rule", rule, RULES)
+    if rank_by not in RANKINGS:
+        raise UnknownNameError("ranking (rank_by)", rank_by, RANKINGS)
+
+
+def _split(rest: Mapping[str, Any], no_training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of ``errata.read``, and those of a network's training."""
+    if not rest:
+        return {}, {}
+    from errata.data import read
+
+    reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    training = ["epochs", "batch_size"]
+    if not no_training and any(name not in (*reading, *training) for name in rest):
+        from errata import systems
+
+        training += [name for name in systems.load("ce").hyperparameters() if name != "views"]
+    for name in rest:
+        if name not in reading and (no_training or name not in training):
+            raise UnknownNameError("option of errata.audit", name, [*reading, *([] if no_training else training)])
+    return (
+        {name: value for name, value in rest.items() if name in reading},
+        {name: value for name, value in rest.items() if name not in reading},
+    )
+
+
+def _refuse(training: Mapping[str, Any], what: str) -> None:
+    if training:
+        raise ParameterError(
+            f"{next(iter(training))} is an option for training a network; {what} has no use for it. "
+            "Leave it out, or give a network as model=."
+        )
+
+
+def _named(classes: Sequence[Any] | None) -> dict[str, Any]:
+    return {} if classes is None else {"classes": classes}
+
+
+def _read(source: Any, y: Any, label: Any, options: Mapping[str, Any]) -> Data:
+    from errata.data import read
+
+    if y is not None and label is not None:
+        raise ParameterError("Labels are given twice, as an array and as label=; give them once.")
+    data = read(source, y if y is not None else label, **options)
+    if data.labels is None:
+        raise DataError(
+            f"{data.source} has no labels to check; name their column with label=, or give them as an array."
+        )
+    return data
+
+
+def _meta(pred_probs: Any, **more: Any) -> dict[str, Any]:
+    where = os.fspath(pred_probs) if isinstance(pred_probs, (str, os.PathLike)) else "as given"
+    return {"probabilities": where, **{name: value for name, value in more.items() if value is not None}}
+
+
+def _about(data: Data, found: CrossValidated, predictor: Predictor, folds: int, seed: int) -> dict[str, Any]:
+    return {
+        "source": data.source,
+        "label": data.label_name,
+        "kind": data.kind,
+        "model": predictor.description,
+        "folds": folds,
+        "seed": seed,
+        "probabilities": found.description,
+        "temperature": round(found.temperature, 4),
+        "notes": found.notes,
+    }

@@ -1,0 +1,135 @@
+"""Options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from errata.errors import ParameterError
+
+__all__ = [
+    "Device",
+    "Encoding",
+    "Features",
+    "Force",
+    "ImageColumn",
+    "Kinds",
+    "Label",
+    "Model",
+    "OutFolder",
+    "Seed",
+    "Source",
+    "TextColumn",
+    "Unreadable",
+    "assignments",
+    "reading",
+]
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help=".csv .tsv .parquet .jsonl .npz, a folder of images by class, or a Hugging Face dataset saved to disk.",
+        show_default=False,
+    ),
+]
+_READING = "How to read the data"
+Label = Annotated[str | None, typer.Option(help="The column that holds the labels.", show_default=False)]
+Features = Annotated[
+    str | None,
+    typer.Option(help="Columns to learn from, such as 'age,income'; by default all.", rich_help_panel=_READING),
+]
+TextColumn = Annotated[str | None, typer.Option("--text", help="The column of texts.", rich_help_panel=_READING)]
+ImageColumn = Annotated[
+    str | None, typer.Option(help="The column of images (bytes or paths).", rich_help_panel=_READING)
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", help="column=number|category|text|image|ignored; repeatable.", rich_help_panel=_READING),
+]
+Unreadable = Annotated[
+    str, typer.Option(help="What to do with images that can't be read: error or skip.", rich_help_panel=_READING)
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Of .csv and .tsv that aren't UTF-8, such as latin-1.", rich_help_panel=_READING),
+]
+Model = Annotated[str, typer.Option(help="auto, or a model's name: mlp, cnn, resnet18, timm:NAME, hf:NAME ...")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+OutFolder = Annotated[
+    Path | None, typer.Option(help="The folder to write into; by default a new one.", show_default=False)
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result.")]
+
+
+def reading(
+    features: str | None = None,
+    text: str | None = None,
+    image_column: str | None = None,
+    kinds: list[str] | None = None,
+    unreadable: str = "error",
+    encoding: str | None = None,
+) -> dict[str, Any]:
+    """The reading options as ``errata.read`` takes them; those not given are left out.
+
+    Examples
+    --------
+    >>> reading(features="a, b", kinds=["a=number"])
+    {'features': ['a', 'b'], 'kinds': {'a': 'number'}}
+    """
+    if unreadable not in ("error", "skip"):
+        raise ParameterError(f"--unreadable is 'error' or 'skip'; got '{unreadable}'.")
+    options: dict[str, Any] = {}
+    if features is not None:
+        options["features"] = [name.strip() for name in features.split(",") if name.strip()]
+    if text is not None:
+        options["text"] = text
+    if image_column is not None:
+        options["image_column"] = image_column
+    if kinds:
+        options["kinds"] = {name: str(value) for name, value in _pairs(kinds, "--kind", "column=kind").items()}
+    if unreadable != "error":
+        options["unreadable"] = unreadable
+    if encoding is not None:
+        options["encoding"] = encoding
+    return options
+
+
+def assignments(given: list[str] | None) -> dict[str, Any]:
+    """``--set name=value`` pairs with their values as numbers, booleans, None, lists or else as text.
+
+    Examples
+    --------
+    >>> assignments(["lambda_=3", "lr=1e-2", "loss=gce", "milestones=[0.5, 0.8]", "gradient_clip=none"])
+    {'lambda_': 3, 'lr': 0.01, 'loss': 'gce', 'milestones': [0.5, 0.8], 'gradient_clip': None}
+    """
+    return {name: _value(text) for name, text in _pairs(given or [], "--set", "name=value").items()}
+
+
+def _pairs(given: list[str], option: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise ParameterError(f"{option} expects {form}; got '{item}'.")
+        if name.strip() in pairs:
+            raise ParameterError(f"{option} gives '{name.strip()}' twice; give it once.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _value(text: str) -> Any:
+    named = {"none": None, "null": None, "true": True, "false": False}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)  # '.5', '1_000', 'inf' are numbers for Python, though not for JSON
+    except ValueError:
+        return text

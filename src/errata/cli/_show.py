@@ -1,0 +1,116 @@
+"""How a ledger and metrics look on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from errata.ledger import Ledger
+
+__all__ = ["confusions", "ledger_panel", "metrics_table", "worst_rows"]
+
+PREVIEW = 60  # characters of a row's content
+
+
+def ledger_panel(ledger: Ledger, title: str) -> Panel:
+    """The ledger in four lines."""
+    labelled = int((ledger.given >= 0).sum())
+    issues = int(ledger.issue.sum())
+    lines = [
+        f"[bold]rows[/bold]               {len(ledger):,}" + _unlabelled(len(ledger) - labelled),
+        f"[bold]classes[/bold]            {len(ledger.classes)}: {escape(_few(ledger.classes))}",
+        f"[bold]estimated noise[/bold]    {ledger.noise.rate:.1%} of the labels",
+        f"[bold]suspicious labels[/bold]  {issues:,}" + (f" ({issues / labelled:.1%})" if labelled else ""),
+    ]
+    return Panel("\n".join(lines), title=f"[bold]{escape(title)}[/bold]", title_align="left", padding=(1, 2))
+
+
+def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
+    """The rows to look at first, with a glimpse of each where the data are at hand."""
+    rows = ledger.order[: min(count, int(ledger.issue.sum()))]
+    if not len(rows):
+        return "\nNo label looks wrong."
+    table = _table("row", "given", "proposed", "trust", "preview" if ledger.data is not None else "")
+    for position in rows:
+        given, proposed = (str(ledger.classes[codes[position]]) for codes in (ledger.given, ledger.proposed))
+        table.add_row(
+            str(ledger.index[position]),
+            f"[red]{escape(given)}[/red]",
+            f"[green]{escape(proposed)}[/green]",
+            f"{ledger.trust[position]:.3f}",
+            escape(_glimpse(ledger.data, int(position))),
+        )
+    return Group("\n[bold]Look at these first[/bold]", table)
+
+
+def confusions(ledger: Ledger, count: int = 5) -> RenderableType:
+    """The pairs of classes that are mistaken for each other most, among the suspicious rows."""
+    k = len(ledger.classes)
+    flagged = ledger.issue & (ledger.proposed >= 0)
+    pairs = np.bincount(ledger.given[flagged].astype(np.int64) * k + ledger.proposed[flagged], minlength=k * k)
+    order = np.argsort(-pairs, kind="stable")[:count]
+    order = order[pairs[order] > 0]
+    if not len(order):
+        return ""
+    table = _table("given", "probably", "rows")
+    for pair in order:
+        table.add_row(escape(str(ledger.classes[pair // k])), escape(str(ledger.classes[pair % k])), f"{pairs[pair]:,}")
+    return Group("\n[bold]Most confused[/bold]", table)
+
+
+def metrics_table(metrics: dict[str, dict[str, Any]]) -> Table:
+    """Metrics as rows, one column per thing measured.
+
+    Parameters
+    ----------
+    metrics : {"test": {"accuracy": 0.97, ...}, ...}
+    """
+    names = list(dict.fromkeys(name for column in metrics.values() for name in column))
+    table = _table("", *metrics)
+    for name in names:
+        table.add_row(
+            f"[bold]{name.replace('_', ' ')}[/bold]", *(_number(column.get(name)) for column in metrics.values())
+        )
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 0))
+    for heading in headings:
+        right = heading in ("row", "rows", "trust")
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading != "preview", overflow="ellipsis"
+        )
+    return table
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def _unlabelled(count: int) -> str:
+    return f", {count:,} of them without a label" if count else ""
+
+
+def _few(classes: list[Any], count: int = 8) -> str:
+    shown = ", ".join(str(c) for c in classes[:count])
+    return shown + (", ..." if len(classes) > count else "")
+
+
+def _glimpse(data: Any, position: int) -> str:
+    if data is None:
+        return ""
+    preview = data.preview(position)
+    if preview.row is not None and preview.text is None:
+        text = ", ".join(f"{name}={value}" for name, value in preview.row.items() if name != data.label_name)
+    else:
+        text = preview.text or ("(image)" if preview.png is not None else "")
+    text = " ".join(text.split())
+    return text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"

@@ -1,0 +1,85 @@
+"""`errata predict`: the classes of new rows, from a saved run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from errata.cli import _options as options
+from errata.cli._command import command
+from errata.cli._places import output_file
+from errata.cli._talk import Talk
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+__all__ = ["predict"]
+
+FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+@command
+def predict(
+    talk: Talk,
+    run: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of a run of `errata train`.", show_default=False)
+    ],
+    source: options.Source,
+    out: Annotated[Path, typer.Option(help="The file to write: .csv, .tsv, .parquet or .jsonl.", show_default=False)],
+    proba: Annotated[bool, typer.Option("--proba", help="Add a column of probabilities per class.")] = False,
+    device: options.Device = "auto",
+    force: options.Force = False,
+    unreadable: options.Unreadable = "error",
+    encoding: options.Encoding = None,
+) -> None:
+    """Predict the class of each row of a source: a table of row, prediction and confidence.
+
+    Examples:
+
+      errata predict run new.csv --out predictions.csv
+
+      errata predict run new-photos/ --out predictions.parquet --proba
+    """
+    from errata.cli._formats import write_table
+    from errata.data import read
+    from errata.engine import Run
+
+    output_file(out, FORMATS, force=force)
+    trained = Run.load(run, device=device)
+    reading = {**trained.about.get("reading", {}), **options.reading(unreadable=unreadable, encoding=encoding)}
+    data = read(source, False, **reading)
+    probabilities = trained.predict_proba(data)
+    write_table(_table(trained.classes, data.rows, probabilities, every=proba), out)
+    codes, counts = _counts(probabilities)
+    for code, count in zip(codes, counts):
+        talk.say(f"{count:>9,}  {trained.classes[code]}")
+    talk.paths({"predictions": out})
+    found = {str(trained.classes[code]): int(count) for code, count in zip(codes, counts)}
+    talk.result({"out": str(out), "rows": len(data), "predicted": found})
+
+
+def _table(classes: list[Any], rows: np.ndarray, probabilities: np.ndarray, *, every: bool) -> pa.Table:
+    import pyarrow as pa
+
+    best = probabilities.argmax(1)
+    columns: dict[str, Any] = {
+        "row": pa.array(rows),
+        "prediction": pa.array(classes).take(pa.array(best)),
+        "confidence": pa.array(probabilities.max(1)),
+    }
+    if every:
+        columns |= {f"p_{name}": pa.array(probabilities[:, code]) for code, name in enumerate(classes)}
+    return pa.table(columns)
+
+
+def _counts(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes predicted and how often, the most frequent first."""
+    import numpy as np
+
+    counts = np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] > 0]
+    return order, counts[order]

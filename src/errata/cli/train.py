@@ -1,0 +1,125 @@
+"""`errata train`: train a model in spite of wrong labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from errata.cli import _options as options
+from errata.cli._command import command
+from errata.cli._places import output_folder, stem_of
+from errata.cli._talk import Talk
+from errata.cli.audit import tell
+
+if TYPE_CHECKING:
+    from errata.engine.run import Run
+
+__all__ = ["train"]
+
+
+@command
+def train(
+    talk: Talk,
+    source: options.Source,
+    label: options.Label = None,
+    system: Annotated[str, typer.Option(help="The system's slug; `errata systems` lists them.")] = "elr",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
+    ] = None,
+    model: options.Model = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default="by size")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.", show_default="by size")] = None,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the (noisy) labels held out to watch.")
+    ] = 0.0,
+    select: Annotated[
+        str, typer.Option(help="Predict with the last epoch's weights, or the best by --validation.")
+    ] = "last",
+    test: Annotated[
+        str | None, typer.Option(help="A source with right labels, to measure on after training.", show_default=False)
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many GPUs (or CPU processes) train together.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.", show_default="32-true")
+    ] = None,
+    augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
+    out: options.OutFolder = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    features: options.Features = None,
+    text: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    kind: options.Kinds = None,
+    unreadable: options.Unreadable = "error",
+    encoding: options.Encoding = None,
+) -> None:
+    """Train a model in spite of wrong labels; the run's folder gets the model, the metrics and the ledger.
+
+    Examples:
+
+      errata train reviews.csv --label stars --system elr --out run
+
+      errata train photos/ --system elr --set lambda_=7 --epochs 60 --test photos-test/
+
+      errata train photos/ --system elr --epochs 60 --out run --resume
+    """
+    from errata import engine, systems
+    from errata.data import read
+    from errata.engine.run import FILES
+    from errata.errors import ParameterError
+
+    systems.card(system)
+    parameters = options.assignments(settings)
+    if resume and out is None:
+        raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
+    reading = options.reading(features, text, image_column, kind, unreadable, encoding)
+    data = read(source, label, **reading)
+    tell(talk, data)
+    clean = read(test, data.label_name, **reading) if test else None
+    hint = "Choose another --out, or go on with that run: --resume."
+    folder = output_folder(talk, out, f"{stem_of(source)}-{system}", taken_by=FILES, replace=resume, hint=hint)
+    talk.on_interrupt = f"To go on from the last whole epoch, run the same command with --out {folder} --resume."
+    run = engine.train(
+        data,
+        system=system,
+        model=model,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=validation,
+        select=select,
+        seed=seed,
+        device=device,
+        devices=devices,
+        precision=precision,
+        out=folder,
+        resume=resume,
+        progress=talk.progress,
+        augment=augment,
+        **reading,
+        **parameters,
+    )
+    measured = run.evaluate(clean) if clean is not None else None
+    _show(talk, run, measured, folder)
+    talk.result(
+        {
+            "out": str(folder),
+            "system": system,
+            "metrics": run.metrics,
+            **({"test": measured} if measured is not None else {}),
+            "issues": int(run.ledger.issue.sum()),
+            "noise_rate": run.ledger.noise.rate,
+        }
+    )
+
+
+def _show(talk: Talk, run: Run, measured: dict[str, Any] | None, folder: Path) -> None:
+    from errata.cli._show import ledger_panel, metrics_table
+
+    columns = {"training": run.metrics, **({"clean test": measured} if measured else {})}
+    talk.say(ledger_panel(run.ledger, f"Ledger of {run.ledger.meta.get('system', 'the run')}"), metrics_table(columns))
+    talk.paths({"run": folder, "report": folder / "report.html", "ledger": folder / "ledger.parquet"})
+    talk.say(f"\nNext: errata predict {folder} SOURCE --out predictions.csv")

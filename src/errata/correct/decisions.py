@@ -1,0 +1,282 @@
+"""Decisions as they come, a table, a file, a review's record, to one checked decision per row of a ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errata.correct.proposed import proposed
+from errata.correct.tables import Columns, columns_of, is_nothing
+from errata.errors import DataError, LedgerError, ParameterError, UnknownNameError
+from errata.ledger import Ledger
+
+__all__ = ["ACTIONS", "Decided", "decide"]
+
+ACTIONS = ("keep", "relabel", "drop")
+"""What can be decided on a row; "skip", or nothing, means that nothing is."""
+
+RECORD = "decisions.sqlite"
+_NAMES = {
+    "row": ("row",),
+    "action": ("action", "decision"),
+    "label": ("label", "new_label"),
+    "who": ("reviewer", "who", "annotator"),
+    "when": ("when", "time", "timestamp"),
+    "why": ("note", "why", "reason", "comment"),
+}
+SHOWN = 3  # conflicts in a message
+
+
+@dataclass(frozen=True)
+class Decided:
+    """One decision per row that was decided on, in the order of the ledger.
+
+    Parameters
+    ----------
+    positions : (M,) int64, rising positions in the ledger
+    actions : M of "keep", "relabel", "drop"
+    labels : M new labels as they came, for "relabel"; else None
+    who, when, why : M strings each, "" where nothing was said
+    notes : what a person should know of how they were read
+    """
+
+    positions: np.ndarray
+    actions: list[str]
+    labels: list[Any]
+    who: list[str]
+    when: list[str]
+    why: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def decide(
+    decisions: Any,
+    ledger: Ledger,
+    *,
+    folder: Path | None = None,
+    who: str = "",
+    max_trust: float | None = None,
+    max_rows: int | None = None,
+) -> Decided:
+    """Read and check decisions.
+
+    Parameters
+    ----------
+    decisions : a DataFrame (its index holds the rows, where it has no column "row"), a list of dicts or of tuples
+        (row, action, label), a mapping of columns, a .csv, .tsv, .jsonl or .parquet file, a review's
+        ``decisions.sqlite`` or its folder; "proposed" for the ledger's own proposals; None for the record in ``folder``
+    ledger : whose rows are meant
+    folder : the ledger's folder, if it lies in one
+    who : goes into the provenance where the decisions do not say who decided
+    max_trust, max_rows : with "proposed", only rows whose given label is trusted at most so far, and so many at most
+
+    Returns
+    -------
+    Decided
+
+    Raises
+    ------
+    DataError
+        where columns are missing, a row has two different decisions, or a relabelled row has no label
+    LedgerError
+        where a row is not in the ledger
+    UnknownNameError
+        for an action that does not exist
+
+    Examples
+    --------
+    >>> ledger = Ledger([0, 1], [0, 0], [0.9, 0.2], classes=["cat", "dog"])
+    >>> decided = decide([(1, "relabel", "cat")], ledger)
+    >>> decided.positions, decided.actions, decided.labels
+    (array([1]), ['relabel'], ['cat'])
+    """
+    if isinstance(decisions, str) and decisions == "proposed":
+        columns, notes = proposed(ledger, max_trust, max_rows), ["Nobody has checked these: they are the ledger's proposals."]
+        when = _now()
+    elif max_trust is not None or max_rows is not None:
+        raise ParameterError("max_trust and max_rows choose among the ledger's proposals: use decisions='proposed'.")
+    else:
+        columns, notes, when = _read(decisions, folder)
+    return _checked(_named(columns), ledger, who, when, notes)
+
+
+def _read(decisions: Any, folder: Path | None) -> tuple[Columns, list[str], str]:
+    """The columns, what is to be said of them, and when they were made at the latest."""
+    if decisions is None:
+        if folder is None:
+            raise ParameterError(
+                "Which decisions? Give a table of (row, action, label), a file, or decisions='proposed' to accept the "
+                "ledger's own proposals."
+            )
+        decisions = folder / RECORD
+        if not decisions.is_file():
+            raise DataError(
+                f"There are no decisions in {folder}: no {RECORD}. Make them with `errata review {folder}`, name a table "
+                "of (row, action, label) with --decisions FILE, or accept the ledger's proposals with "
+                "--decisions proposed."
+            )
+    if isinstance(decisions, (str, os.PathLike)):
+        path = Path(decisions).expanduser()
+        path = path / RECORD if path.is_dir() else path
+        if not path.is_file():
+            raise DataError(f"There is no file {path}; expected a table of decisions (row, action, label).")
+        made = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+        columns, notes = _of_record(path) if path.suffix == ".sqlite" else (columns_of(path), [])
+        return columns, notes, made
+    return columns_of(decisions), [], _now()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _of_record(path: Path) -> tuple[Columns, list[str]]:
+    """What a review's reviewers agree on."""
+    from errata.review.decisions import Decisions
+
+    with Decisions(path) as record:
+        agreed, opinions = record.table(), record.table("opinions")
+    open_rows = set(opinions["row"][opinions["action"] != "skip"]) - set(agreed["row"])
+    notes = [f"{len(open_rows):,} rows are left as they are: their reviewers do not agree, or are too few."]
+    return columns_of(agreed), notes if open_rows else []
+
+
+def _named(columns: Columns) -> Columns:
+    """The columns under our names; what is not there but may be missing is filled up."""
+    found: Columns = {}
+    for name, spellings in _NAMES.items():
+        known = [column for column in columns if column.strip().lower() in spellings]
+        if len(known) > 1:
+            raise DataError(f"The decisions have several columns for '{name}': {', '.join(known)}. Leave one.")
+        if known:
+            found[name] = columns[known[0]]
+    for name in ("row", "action"):
+        if name not in found:
+            listed = ", ".join(columns) or "none"
+            raise DataError(
+                f"The decisions have no column '{name}'; expected row, action (keep, relabel or drop) and label. "
+                f"Their columns are: {listed}."
+            )
+    rows = len(found["row"])
+    return {name: found.get(name, [None] * rows) for name in _NAMES}
+
+
+def _checked(columns: Columns, ledger: Ledger, who: str, when: str, notes: list[str]) -> Decided:
+    actions = [_action(action, row) for action, row in zip(columns["action"], columns["row"])]
+    wanted = [i for i, action in enumerate(actions) if action]
+    positions = _positions([columns["row"][i] for i in wanted], ledger)
+    labels = [_label(actions[i], columns["label"][i], columns["row"][i]) for i in wanted]
+    whom = [_word(columns["who"][i]) or who for i in wanted]
+    order = np.argsort(positions, kind="stable")
+    kept: list[int] = []
+    for place in order.tolist():
+        if kept and positions[kept[-1]] == positions[place]:
+            first = kept[-1]
+            if (actions[wanted[first]], _word(labels[first])) != (actions[wanted[place]], _word(labels[place])):
+                raise DataError(_conflicts(positions, [actions[i] for i in wanted], labels, whom, ledger))
+            whom[first] = ", ".join(dict.fromkeys(name for name in (whom[first], whom[place]) if name))
+        else:
+            kept.append(place)
+    return Decided(
+        positions[kept],
+        [actions[wanted[place]] for place in kept],
+        [labels[place] for place in kept],
+        [whom[place] for place in kept],
+        [_word(columns["when"][wanted[place]]) or when for place in kept],
+        [_word(columns["why"][wanted[place]]) for place in kept],
+        notes,
+    )
+
+
+def _action(value: Any, row: Any) -> str:
+    """The action's name; "" where nothing is decided."""
+    word = _word(value).lower()
+    if word in ("", "skip"):
+        return ""
+    if word not in ACTIONS:
+        raise UnknownNameError("action", value, ACTIONS, f"It is decided on row {row}.")
+    return word
+
+
+def _label(action: str, label: Any, row: Any) -> Any:
+    if action != "relabel":
+        return None  # a label beside keep or drop repeats the given one in many a table
+    if is_nothing(label) or _word(label) == "":
+        raise DataError(f"The decision on row {row} is to relabel it, but gives no label. Give one, or keep or drop the row.")
+    return label
+
+
+def _word(value: Any) -> str:
+    if is_nothing(value):
+        return ""
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return str(value).strip()
+
+
+def _conflicts(positions: np.ndarray, actions: Sequence[str], labels: Sequence[Any], who: Sequence[str], ledger: Ledger) -> str:
+    said: dict[int, dict[str, None]] = {}
+    for position, action, label, name in zip(positions.tolist(), actions, labels, who):
+        by = f" ({name})" if name else ""
+        said.setdefault(position, {})[f"{action} {_word(label)}".strip() + by] = None
+    odd = {p: list(s) for p, s in said.items() if len({words.split(" (")[0] for words in s}) > 1}
+    shown = "; ".join(f"row {ledger.index[p]}: {' and '.join(s)}" for p, s in list(odd.items())[:SHOWN])
+    more = f" ({len(odd):,} rows in all)" if len(odd) > SHOWN else ""
+    return f"The decisions contradict each other: {shown}{more}. Decide on one for each row."
+
+
+# -- rows to positions ------------------------------------------------------------------------------------------------
+
+
+def _positions(rows: Iterable[Any], ledger: Ledger) -> np.ndarray:
+    """(M,) where the rows stand in the ledger."""
+    if ledger.index.dtype.kind not in "iu":
+        return _positions_of_names(list(rows), ledger)
+    numbers = np.array([_number(row) for row in rows], dtype=np.int64)
+    order = np.argsort(ledger.index, kind="stable")
+    places = np.searchsorted(ledger.index, numbers, sorter=order)
+    found = order[np.minimum(places, len(order) - 1)]
+    missing = ledger.index[found] != numbers
+    if missing.any():
+        raise LedgerError(_not_there(numbers[missing].tolist(), ledger))
+    return found.astype(np.int64)
+
+
+def _positions_of_names(rows: list[Any], ledger: Ledger) -> np.ndarray:
+    places = {str(name): place for place, name in enumerate(ledger.index.tolist())}
+    missing = [row for row in rows if str(row) not in places]
+    if missing:
+        raise LedgerError(_not_there(missing, ledger))
+    return np.array([places[str(row)] for row in rows], dtype=np.int64)
+
+
+def _number(row: Any) -> int:
+    try:
+        number = float(row) if isinstance(row, float) else int(row)
+        if not isinstance(row, (bool, np.bool_)) and number == int(number):
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise DataError(f"The decisions name a row {row!r}; expected the row's number in the data, as the ledger has it.")
+
+
+def _not_there(missing: Sequence[Any], ledger: Ledger) -> str:
+    shown = ", ".join(str(row) for row in missing[:SHOWN])
+    whole = ledger.index.dtype.kind in "iu"
+    known = f"rows {ledger.index.min()} to {ledger.index.max()}" if whole else f"rows such as {ledger.index[0]!r}"
+    more = f" ({len(missing):,} in all)" if len(missing) > SHOWN else ""
+    return (
+        f"The decisions name rows that the ledger has not: {shown}{more}. It has {len(ledger):,} rows, {known}. "
+        "Were they made for another ledger?"
+    )
+
+

@@ -1,0 +1,214 @@
+"""Correcting .jsonl files: only the label's value in a changed line becomes other bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from json.decoder import scanstring
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errata.correct.plan import DROP
+from errata.correct.source import Difference, Order, Source, labels_in
+from errata.correct.streams import writing
+from errata.data.content import choose_label
+from errata.data.delimited_rows import open_bytes
+from errata.errors import DataError
+from errata.labels import ClassLabels
+
+__all__ = ["JsonLines", "spans"]
+
+_DECODER = json.JSONDecoder()
+_BLANK = " \t\r\n"
+
+
+class JsonLines(Source):
+    """A file with a JSON object per line, plain or gzipped; parameters as of ``Delimited``."""
+
+    endings = (".jsonl", ".ndjson")
+
+    def __init__(self, path: Path, label: str | None, reading: Mapping[str, Any], known: list[Any]) -> None:
+        self.classes = reading.get("classes")
+        name = label if label is not None else choose_label(_names(path), None, str(path)) or ""
+        codes, values, texts = _scan(path, name)
+        self.styles = {type(value) for value in values}
+        labels = labels_in(_column(codes, values), name, self.classes, None, known)
+        super().__init__(path, name, labels, _spelled(codes, texts, labels))
+
+    def spell(self, name: Any) -> str:
+        if self.styles == {str}:
+            return json.dumps(str(name), ensure_ascii=False)
+        if self.styles == {float} and isinstance(name, int):
+            return json.dumps(float(name))
+        return json.dumps(name, ensure_ascii=False)
+
+    def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
+        codes, values, _ = _scan(out, self.label)
+        return labels_in(_column(codes, values), self.label, None if self.classes is None else classes, None, classes)
+
+    def write(self, order: Order, out: Path | None) -> None:
+        changes = dict(zip(order.edits.rows.tolist(), order.edits.codes.tolist()))
+        with writing(out) as write:
+            for row, number, line in _lines(self.path):
+                if row < 0:
+                    write(line)
+                    continue
+                code = changes.get(row)
+                new = line if code is None else None if code == DROP else self._relabelled(line, order.classes[code])
+                if code is not None and order.differences is not None:
+                    after = None if new is None else _shown(new)
+                    order.differences.append(Difference(row, number, _shown(line), after))
+                if new is not None:
+                    write(new if order.soft is None else self._softened(new, row, order))
+
+    def _relabelled(self, line: bytes, name: Any) -> bytes:
+        text = line.decode("utf-8")
+        return _with_value(text, self.label, self.raw(name)).encode("utf-8")
+
+    def _softened(self, line: bytes, row: int, order: Order) -> bytes:
+        text = line.decode("utf-8")
+        replaces = order.check_names(list(spans(text)), self.name)
+        values = order.probabilities(np.array([row]))[0].tolist()
+        for name, value in zip(order.soft_names, values):
+            if value == value:
+                text = _with_value(text, name, f"{value:.6g}")
+            elif replaces:
+                text = _with_value(text, name, "null")
+        return text.encode("utf-8")
+
+
+def spans(text: str) -> dict[str, tuple[int, int]]:
+    """Where the value of each name of a JSON object begins and ends.
+
+    Examples
+    --------
+    >>> spans('{"a": [1, {"b": 2}], "c": "d"}')
+    {'a': (6, 19), 'c': (26, 29)}
+    """
+    found = {}
+    at = _skip(text, text.index("{") + 1)
+    while text[at] != "}":
+        name, at = scanstring(text, at + 1)
+        at = _skip(text, _skip(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, at)
+        found[name] = (at, end)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _with_value(text: str, name: str, value: str) -> str:
+    """The line with a value replaced, or put behind the others."""
+    places = spans(text)
+    if name in places:
+        start, end = places[name]
+        return text[:start] + value + text[end:]
+    last = max((end for _, end in places.values()), default=text.index("{") + 1)
+    comma = ", " if places else ""
+    return f"{text[:last]}{comma}{json.dumps(name, ensure_ascii=False)}: {value}{text[last:]}"
+
+
+def _shown(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r\n").removeprefix("\ufeff")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(row, line's number from 1, bytes); row -1 for lines that are empty."""
+    row = -1
+    try:
+        with open_bytes(path) as file:
+            for number, line in enumerate(file, start=1):
+                blank = not line.removeprefix(b"\xef\xbb\xbf").strip()
+                row += not blank
+                yield (-1 if blank else row), number, line
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} is damaged: {error}. Fetch or pack it again.") from error
+
+
+def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}, line {number}: expected a JSON object ({error}). Mend the line.") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}, line {number}: expected a JSON object, found a {type(value).__name__}.")
+    return value
+
+
+def _names(path: Path) -> list[str]:
+    """The names that occur, in the order of their first appearance."""
+    names: dict[str, None] = {}
+    for row, number, line in _lines(path):
+        if row >= 0:
+            names |= dict.fromkeys(_object(line, number, path))
+    return list(names)
+
+
+def _scan(path: Path, name: str) -> tuple[np.ndarray, list[Any], list[str]]:
+    """(N,) the number of each row's value, -1 for none; the distinct values; and how each is written where it is first."""
+    seen: dict[tuple[type, Any], int] = {}
+    values: list[Any] = []
+    texts: list[str] = []
+    codes: list[int] = []
+    there = False
+    for row, number, line in _lines(path):
+        if row < 0:
+            continue
+        record = _object(line, number, path)
+        there = there or name in record
+        value = record.get(name)
+        if value is None:
+            codes.append(-1)
+            continue
+        key = (type(value), value if isinstance(value, (str, int, float)) else json.dumps(value))
+        if key not in seen:
+            seen[key] = len(values)
+            values.append(value)
+            text = line.decode("utf-8").removeprefix("\ufeff")
+            start, end = spans(text)[name]
+            texts.append(text[start:end])
+        codes.append(seen[key])
+    if not there:
+        choose_label(_names(path), name, str(path))  # says what there is
+    if not codes:
+        raise DataError(f"{path} is empty; expected a JSON object in every line.")
+    return np.array(codes, dtype=np.int64), values, texts
+
+
+def _column(codes: np.ndarray, values: list[Any]) -> Any:
+    """The values of all rows as a column, of the type that ``errata.read`` gives it."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values}
+    if kinds <= {bool} and kinds:
+        distinct = pa.array(values, pa.bool_())
+    elif kinds <= {int, float}:
+        try:
+            distinct = pa.array(values, pa.float64() if float in kinds else pa.int64())
+        except (OverflowError, pa.ArrowException):  # whole numbers beyond 64 bits are names, not numbers
+            distinct = pa.array([json.dumps(value) for value in values])
+    else:
+        words = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+        distinct = pa.array(words, pa.string())
+    places = pa.array(codes, mask=codes < 0)
+    return pa.chunked_array([distinct.take(places)])
+
+
+def _spelled(codes: np.ndarray, texts: list[str], labels: ClassLabels) -> dict[int, str]:
+    """Class codes to the JSON text that most of the class's rows have."""
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    classes = np.full(len(texts), -1, dtype=np.int64)
+    classes[codes[codes >= 0]] = labels.codes[codes >= 0]
+    return {int(classes[place]): texts[place] for place in np.argsort(counts, kind="stable") if classes[place] >= 0}

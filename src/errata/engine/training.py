@@ -1,0 +1,214 @@
+"""``train``: from data as they are to a model and a ledger."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from errata import systems
+from errata.engine.fit import fit
+from errata.engine.outcome import describe, finish
+from errata.engine.run import FILES, Run
+from errata.engine.task import prepare
+from errata.errors import ErrataError, ParameterError, UnknownNameError
+from errata.parts import System
+from errata.storage import make_folder, write_json
+
+__all__ = ["train"]
+
+
+def train(
+    source: Any,
+    y: Any = None,
+    *,
+    label: Any = None,
+    system: str | type[System] = "elr",
+    model: str | nn.Module = "auto",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    validation: float = 0.0,
+    select: str = "last",
+    seed: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str | int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    augment: bool = True,
+    deterministic: bool = True,
+    **rest: Any,
+) -> Run:
+    """Train a model that holds out against wrong labels, and learn which labels are wrong.
+
+    Parameters
+    ----------
+    source : a file (.csv .tsv .parquet .jsonl .npz), a folder of images by class, a Hugging Face dataset on disk, a
+        DataFrame, an array (N, D) or (N, C, H, W), a list of texts, a map-style torch dataset, or what ``errata.read``
+        returned
+    y : (N,) labels, where ``source`` is an array or a list
+    label : the column of the labels, where ``source`` is a table
+    system : a slug of ``errata.systems()``, or a ``System`` class of your own
+    model : "auto" (an MLP for tables, a bag of embedded n-grams for texts, a small CNN for images), a name of
+        ``errata.models``, or a network of your own (inputs to logits), which is trained in place
+    epochs, batch_size : by default after the kind and amount of data (``errata.engine.recipes``)
+    validation : the share of labels held out, in [0, 0.9]; they are as noisy as the others. ``metrics`` then has the
+        accuracy on them, and these rows get their trust from a model that has not seen them.
+    select : "last", or "best": predict with the weights of the epoch that was best on the held-out labels. The ledger
+        holds what was learned over the whole training in both cases.
+    seed : of everything random; the same seed gives the same ledger on the same machine
+    device, devices, precision, deterministic : see ``errata.engine.fit.fit``
+    out : a folder for model, metrics, ledger, report, logs and checkpoints; it must not hold a run or a ledger already
+    resume : go on in ``out`` where an earlier call with the same arguments was stopped; with more ``epochs`` than
+        before, train on
+    progress : show how it goes
+    augment : for images: random crops and flips while training
+    **rest : options of ``errata.read``, and hyper-parameters of the system
+
+    Returns
+    -------
+    Run
+        with ``ledger``, ``metrics``, ``history``, ``predict``, ``predict_proba``, ``evaluate``, ``save``
+
+    Raises
+    ------
+    DataError
+        where the data can't be trained on: no labels, one class, NaN, ...
+    UnknownNameError
+        where the system, the model, a column, an option or a hyper-parameter does not exist; the nearest is named
+    LoadError
+        where ``resume`` finds a checkpoint of another training
+    ErrataError
+        where ``out`` is taken or can't be written
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = (x[:, 0] > 0).astype(int)
+    >>> wrong = rng.choice(200, size=20, replace=False)
+    >>> y[wrong] = 1 - y[wrong]
+    >>> run = train(x, y, system="elr", seed=0, device="cpu", progress=False)
+    >>> found = set(run.ledger.issues(budget=20).index) & set(wrong)
+    >>> len(found) > 15
+    True
+    """
+    _check(validation, select, seed)
+    kind = _system_class(system)
+    reading, settings = split_options(rest, kind)
+    folder = _claim(out, resume)
+    task = prepare(
+        _read(source, y, label, reading),
+        kind,
+        model=model,
+        settings=settings,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=validation,
+        augment=augment,
+        seed=seed,
+    )
+    given = {"validation": validation, "select": select, "augment": augment, "seed": seed, "reading": reading}
+    about = describe(task, **given)
+    if folder is not None:
+        _announce(folder, about)
+    fitted = fit(
+        task.system,
+        task.batches,
+        epochs=task.recipe.epochs,
+        validation=task.held_batches,
+        seed=seed,
+        device=device,
+        devices=devices,
+        precision=precision,
+        out=folder,
+        resume=resume,
+        identity=task.identity,
+        progress=progress,
+        deterministic=deterministic,
+    )
+    run = finish(task, fitted, about, select, device)
+    if folder is not None:
+        run.save(folder)
+    return run
+
+
+def _announce(folder: Path, about: Mapping[str, Any]) -> None:
+    """Say that a run has begun here; a description that is there already stays until the run is finished."""
+    if not (folder / "run.json").exists():
+        write_json(folder / "run.json", {**about, "finished": False})
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _check(validation: float, select: str, seed: int) -> None:
+    if not 0 <= validation <= 0.9:
+        raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
+    if select not in ("last", "best"):
+        raise UnknownNameError("way to select the epoch", select, ("last", "best"))
+    if select == "best" and validation == 0:
+        raise ParameterError("select='best' needs held-out labels to choose by: give validation=0.1, say.")
+    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+
+
+def _system_class(system: str | type[System]) -> type[System]:
+    found = systems.load(system) if isinstance(system, str) else system
+    if not (isinstance(found, type) and issubclass(found, System)):
+        raise ParameterError(
+            f"errata.train takes the slug of a system, or a subclass of errata.parts.System; got {system!r}. "
+            "Systems that aren't trained by gradient descent are called directly: errata.system(slug)."
+        )
+    return found
+
+
+def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the options of ``errata.read`` from the system's hyper-parameters.
+
+    Returns
+    -------
+    reading options, hyper-parameters
+
+    Raises
+    ------
+    UnknownNameError
+        for a name that is neither
+    """
+    from errata.data import read
+
+    options = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [name for name in kind.hyperparameters() if name != "views"]
+    for name in rest:
+        if name not in options and name not in known:
+            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*known, *options])
+    reading = {k: v for k, v in rest.items() if k in options}
+    return reading, {k: v for k, v in rest.items() if k not in options}
+
+
+def _claim(out: str | Path | None, resume: bool) -> Path | None:
+    if out is None:
+        if resume:
+            raise ParameterError("resume needs the folder of the earlier run: give out=FOLDER.")
+        return None
+    folder = Path(out)
+    taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
+    if taken and not resume:
+        raise ErrataError(
+            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. "
+            "Choose another folder, or resume that run with resume=True (--resume on the command line)."
+        )
+    return make_folder(folder)
+
+
+def _read(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
+    from errata.data import read
+
+    data = read(source, y if y is not None else label, **reading)
+    data.require_labels()
+    return data

@@ -1,0 +1,213 @@
+"""What a row holds, read again from the ledger's source: the text, the picture, the values of the table.
+
+The source is read in the background, so that the page is there at once. Where it is gone, or has changed since the
+ledger was made, nothing is shown but row numbers: to decide on the wrong row's picture would be worse than on none.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.errors import DataError, ErrataError
+from errata.ledger import Ledger
+
+if TYPE_CHECKING:
+    from errata.data import Data
+
+__all__ = ["Content", "Look"]
+
+TEXT = 20_000  # characters of a text that are shown
+VALUE = 2_000  # characters of a value in a table
+
+
+@dataclass(frozen=True)
+class Look:
+    """A row to look at; nothing in it is escaped.
+
+    Parameters
+    ----------
+    text : the text, where the row is one
+    cut : how many characters of it are left out
+    picture : whether there is a picture
+    values : the row's values by column, where there are columns besides the label
+    """
+
+    text: str | None = None
+    cut: int = 0
+    picture: bool = False
+    values: dict[str, str] | None = None
+
+
+class Content:
+    """The rows' content.
+
+    Parameters
+    ----------
+    ledger : tells the source, in its ``meta``
+    folder : the ledger's folder; a relative source is also looked for there
+    data : where given, the data themselves: anything that ``errata.read`` takes
+
+    Attributes
+    ----------
+    state : "reading", "ready" or "missing"
+    said : a sentence on it, for people
+    """
+
+    def __init__(self, ledger: Ledger, folder: Path, data: Any = None) -> None:
+        self._ledger, self._folder, self._given = ledger, folder, data
+        self._data: Data | None = None
+        self._rows = np.empty(0, dtype=np.int64)
+        self.state = "reading"
+        self.said = "The data are still being read; rows show their content as soon as that is done."
+        self.done = threading.Event()
+
+    def begin(self) -> None:
+        """Read in the background."""
+        threading.Thread(target=self.read, name="errata-review-reading", daemon=True).start()
+
+    def read(self) -> None:
+        """Read now. Whatever goes wrong is said in ``said``, never raised."""
+        try:
+            data = self._read()
+            self._rows = _places(self._ledger, data)
+            self._light = _without_pictures(data)
+            self._data, self.state, self.said = data, "ready", f"Rows are shown from {data.source}."
+        except ErrataError as error:
+            self.state, self.said = "missing", f"Only row numbers can be shown: {error}"
+        except Exception as error:  # a reader's own failure must not end the review
+            self.state, self.said = "missing", f"Only row numbers can be shown: reading failed ({error})."
+        finally:
+            self.done.set()
+
+    def look(self, position: int) -> Look:
+        """What there is to see of a row of the ledger; an empty look where nothing can be shown."""
+        if self._data is None:
+            return Look()
+        place = int(self._rows[position])
+        preview = self._light.preview(place)
+        text = preview.text
+        shown = {name: _words(value) for name, value in (preview.row or {}).items() if name != self._data.label_name}
+        if self._data.kind == "image" and self._data.table is None:
+            shown = {"file": _name(self._data, place)}
+        cut = max(0, len(text) - TEXT) if text is not None else 0
+        return Look(None if text is None else text[:TEXT], cut, self._data.kind == "image", shown or None)
+
+    def picture(self, position: int, side: int) -> bytes | None:
+        """A row's picture as PNG, at most ``side`` pixels wide and high; None where none can be read."""
+        if self._data is None or self._data.images is None:
+            return None
+        try:
+            return self._data.images.thumbnail(int(self._data.rows[self._rows[position]]), side)
+        except (DataError, OSError):
+            return None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self) -> Data:
+        from errata.data import Data, read
+
+        if isinstance(self._given, Data):
+            return self._given
+        about = {**_about(self._folder), **self._ledger.meta}
+        label = about.get("label", about.get("label_name"))
+        reading = dict(about["reading"]) if isinstance(about.get("reading"), dict) else {}
+        reading.setdefault("memory", 0)  # pictures are decoded when they are looked at
+        if self._given is not None:
+            return _read_labelled(read, self._given, label, reading)
+        source = about.get("source")
+        if not isinstance(source, str) or not source:
+            raise DataError("the ledger does not say from which data it was made.")
+        for path in _candidates(source, self._folder):
+            if path.exists():
+                return _read_labelled(read, path, label, reading)
+        raise DataError(
+            f"the data, {source}, are no longer there. Put them back, or start the review in the folder in which the "
+            "ledger was made."
+        )
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """How a training's data were read, where the ledger is a training's."""
+    try:
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _candidates(source: str, folder: Path) -> Iterator[Path]:
+    path = Path(source).expanduser()
+    yield path
+    if not path.is_absolute():
+        yield from (place / path for place in (folder, folder.parent, folder.parent.parent))
+
+
+def _read_labelled(read: Any, source: Any, label: Any, reading: dict[str, Any]) -> Data:
+    """With its labels if they can be found, so that they can be compared with the ledger's."""
+    known = label if isinstance(label, str) else None
+    try:
+        return read(source, known, **reading)
+    except DataError:
+        if known is not None:
+            raise
+        return read(source, False, **reading)
+
+
+def _places(ledger: Ledger, data: Data) -> np.ndarray:
+    """(N,) where each row of the ledger is in the data.
+
+    Raises
+    ------
+    DataError
+        where a row is not there, or its label is another than when the ledger was made
+    """
+    if ledger.index.dtype.kind not in "iu":
+        raise DataError(f"the ledger's rows have names, such as '{ledger.index[0]}', and no numbers in {data.source}.")
+    rising = np.argsort(data.rows, kind="stable")
+    at = np.minimum(np.searchsorted(data.rows, ledger.index, sorter=rising), max(0, len(data) - 1))
+    places = rising[at] if len(data) else np.zeros(len(ledger), dtype=np.int64)
+    gone = int((data.rows[places] != ledger.index).sum()) if len(data) else len(ledger)
+    changed = f"{data.source} has changed since the ledger was made"
+    if gone:
+        raise DataError(f"{changed}: {gone:,} of the {len(ledger):,} rows are no longer there. Audit the data again.")
+    if data.labels is not None:
+        code_of = {str(c): code for code, c in enumerate(ledger.classes)}
+        lookup = np.array([*(code_of.get(str(c), -2) for c in data.labels.classes), -1])
+        other = lookup[data.labels.codes[places]] != ledger.given
+        if other.any():
+            first = ledger.index[np.flatnonzero(other)[0]]
+            raise DataError(
+                f"{changed}: {int(other.sum()):,} rows have another label than it says, the first in row {first}. "
+                "Audit the data again."
+            )
+    return places
+
+
+def _without_pictures(data: Data) -> Data:
+    """The same data whose previews take no time for pictures, which the page asks for on their own."""
+    light = copy.copy(data)
+    if data.kind == "image":
+        light.images = None
+    return light
+
+
+def _name(data: Data, place: int) -> str:
+    return "" if data.images is None else data.images.name(int(data.rows[place]))
+
+
+def _words(value: Any) -> str:
+    """A value for people to read."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= VALUE else f"{text[:VALUE]} ... ({len(text) - VALUE:,} more characters)"

@@ -1,0 +1,211 @@
+"""The pages: what a reviewer sees, made from the queue and the content by templates that escape everything."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from errata.labels import MISSING
+from errata.review.agreement import Agreement
+from errata.review.content import Content
+from errata.review.decisions import Decision
+from errata.review.filters import SHOW, Filter
+from errata.review.queue import Queue
+
+__all__ = ["STATIC", "Card", "Pages", "told"]
+
+STATIC = {"review.css": "text/css; charset=utf-8", "review.js": "text/javascript; charset=utf-8"}
+"""What is served of the package's own files, and nothing else of any folder."""
+
+DISPUTED = 200
+PAIRS = 12
+WORDS = {"keep": "kept", "relabel": "relabelled", "drop": "dropped", "skip": "skipped"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A row as the page shows it.
+
+    Parameters
+    ----------
+    row, position : what it is called, and where it is in the ledger
+    rank : its place in the ledger's order, from 1
+    given, proposed : class names; None where there is none
+    trust : P(given label is right); None without a label
+    flagged : whether the ledger calls it an issue
+    look : its content
+    own : what this reviewer decided on it, if anything
+    others : what others decided, where this reviewer may know
+    """
+
+    row: Any
+    position: int
+    rank: int
+    given: str | None
+    proposed: str | None
+    trust: float | None
+    flagged: bool
+    look: Any
+    own: Decision | None
+    others: list[Decision]
+
+
+class Pages:
+    """Renders pages.
+
+    Parameters
+    ----------
+    queue, content : what they are about
+    title : what is reviewed, for people
+    """
+
+    def __init__(self, queue: Queue, content: Content, title: str) -> None:
+        self.queue, self.content, self.title = queue, content, title
+        self.static = {name: (files("errata.review") / "static" / name).read_bytes() for name in STATIC}
+        self._env = Environment(
+            loader=PackageLoader("errata.review"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        version = hashlib.sha256(b"".join(self.static.values())).hexdigest()[:12]
+        self._env.globals.update(title=title, version=version, words=WORDS, shows=SHOW)
+        self._env.filters.update(number=_number, percent=_percent, kappa=_kappa)
+
+    # -- reviewing ----------------------------------------------------------------------------------------------------
+
+    def work(self, reviewer: str, csrf: str, choice: Filter, position: int | None, said: str = "") -> str:
+        """The part of the page that changes from row to row: how far the review is, and the row."""
+        return self._render("work.html.j2", **self._work(reviewer, csrf, choice, position, said))
+
+    def review(self, reviewer: str, csrf: str, choice: Filter, position: int | None, said: str = "") -> str:
+        """The whole page."""
+        return self._render(
+            "review.html.j2",
+            **self._work(reviewer, csrf, choice, position, said),
+            classes=self.queue.classes,
+            pairs=self.confused,
+            reviewers=self.queue.record.reviewers(),
+        )
+
+    def _work(self, reviewer: str, csrf: str, choice: Filter, position: int | None, said: str) -> dict[str, Any]:
+        progress = self.queue.progress(reviewer)
+        query = choice.query(self.queue.classes)
+        return {
+            "reviewer": reviewer,
+            "csrf": csrf,
+            "key": secrets.token_hex(8),
+            "choice": choice,
+            "query": f"?{query}" if query else "",
+            "progress": progress,
+            "share": 100.0 * progress.done / progress.goal if progress.goal else 100.0,
+            "card": None if position is None else self.card(position, reviewer),
+            "waiting": self.queue.waiting(reviewer),
+            "last": self.queue.record.last(reviewer),
+            "state": self.content.state,
+            "about_content": self.content.said,
+            "overlap": self.queue.overlap,
+            "budget": self.queue.order is not self.queue.ledger.order,
+            "said": said,
+        }
+
+    def card(self, position: int, reviewer: str) -> Card:
+        """Everything on one row that this reviewer may know."""
+        queue, ledger = self.queue, self.queue.ledger
+        given, proposed = int(ledger.given[position]), int(ledger.proposed[position])
+        trust = float(ledger.trust[position])
+        opinions = queue.opinions(position)
+        others = [d for d in opinions if d.reviewer != reviewer] if queue.may_see_others(position, reviewer) else []
+        return Card(
+            queue.row(position),
+            position,
+            int(queue.rank[position]) + 1,
+            None if given == MISSING else queue.classes[given],
+            None if proposed == MISSING else queue.classes[proposed],
+            None if math.isnan(trust) else trust,
+            bool(ledger.issue[position]),
+            self.content.look(position),
+            next((d for d in opinions if d.reviewer == reviewer), None),
+            others,
+        )
+
+    @cached_property
+    def confused(self) -> list[tuple[str, str, int]]:
+        """The pairs (given, proposed) with the most issues, and how many."""
+        import numpy as np
+
+        ledger, k = self.queue.ledger, len(self.queue.classes)
+        some = ledger.issue & (ledger.given != MISSING) & (ledger.proposed != MISSING)
+        codes, counts = np.unique(ledger.given[some].astype(np.int64) * k + ledger.proposed[some], return_counts=True)
+        best = np.argsort(-counts, kind="stable")[:PAIRS]
+        names = self.queue.classes
+        return [(names[codes[i] // k], names[codes[i] % k], int(counts[i])) for i in best]
+
+    # -- the other pages ----------------------------------------------------------------------------------------------
+
+    def agreement(self, reviewer: str, agreement: Agreement) -> str:
+        """Who decided how much, and how far they agree."""
+        disputed = list(agreement.disputed.items())
+        return self._render(
+            "agreement.html.j2",
+            reviewer=reviewer,
+            agreement=agreement,
+            disputed=disputed[:DISPUTED],
+            more=max(0, len(disputed) - DISPUTED),
+            overlap=self.queue.overlap,
+            actions=list(WORDS),
+        )
+
+    def name(self, csrf: str, suggestion: str, problem: str = "") -> str:
+        """Who are you?"""
+        return self._render(
+            "name.html.j2",
+            csrf=csrf,
+            suggestion=suggestion,
+            problem=problem,
+            reviewers=self.queue.record.reviewers(),
+            overlap=self.queue.overlap,
+        )
+
+    def message(self, said: str) -> str:
+        """One paragraph, and the way back."""
+        return self._render("message.html.j2", said=said)
+
+    def _render(self, template: str, **values: Any) -> str:
+        return self._env.get_template(template).render(**{"reviewer": None, **values})
+
+
+def told(decision: Decision) -> str:
+    """A decision in a few words.
+
+    Examples
+    --------
+    >>> told(Decision(1, 17, "relabel", "dog", "ann", ""))
+    'Row 17 relabelled as dog.'
+    """
+    return f"Row {decision.row} {WORDS[decision.action]}{'' if decision.label is None else f' as {decision.label}'}."
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def _percent(value: float) -> str:
+    share = 100.0 * value
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    if 99.9 < share < 100:
+        return "> 99.9 %"
+    return f"{share:.0f} %" if share in (0, 100) or 1 <= share <= 99 else f"{share:.1f} %"
+
+
+def _kappa(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,410 @@
+"""The queue: which row a reviewer sees next, and what comes of his decision.
+
+The order is the ledger's. State is kept in arrays with an entry per row, worked out from the record of decisions and
+brought up to date before every answer, so that several servers may share one record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from errata.errors import LedgerError, ParameterError, UnknownNameError
+from errata.labels import MISSING
+from errata.ledger import Ledger
+from errata.review.agreement import verdict
+from errata.review.decisions import Decision, Decisions, Row
+from errata.review.estimate import ErrorsLeft, ErrorsLeftEstimator
+from errata.review.filters import Filter
+
+__all__ = ["Progress", "Queue"]
+
+LEASE = 600.0
+CHUNK = 1 << 16
+VIEWS = 32
+"""Filtered orders that are kept; a reviewer has one in use."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the review is.
+
+    Parameters
+    ----------
+    goal : how many rows are to be decided: the budget, or else the rows flagged as issues
+    done : how many of these are
+    decided : how many rows are decided at all
+    mine : how many of the standing decisions are this reviewer's
+    actions : how many rows were kept, relabelled, dropped
+    left : the estimate of the errors left
+    """
+
+    goal: int
+    done: int
+    decided: int
+    mine: int
+    actions: dict[str, int]
+    left: ErrorsLeft
+
+
+class Queue:
+    """Deals out rows to reviewers, and records what they decide.
+
+    Parameters
+    ----------
+    ledger : says the order, the labels and the trust
+    record : holds the decisions
+    overlap : how many reviewers decide on each row, each without knowing of the others
+    budget : only the first so many rows of the order; by default all
+    lease : seconds for which a row that a reviewer looks at is given to no one else
+
+    Raises
+    ------
+    LedgerError
+        where the record belongs to another ledger, or a row occurs twice
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> ledger = Ledger([0, 1, 1], [0, 0, 0], [0.9, 0.3, 0.1], classes=["cat", "dog"])
+    >>> queue = Queue(ledger, Decisions(tempfile.mkdtemp()))
+    >>> queue.claim("ann", Filter()), queue.claim("bob", Filter())
+    (2, 1)
+    >>> queue.decide("ann", 2, "relabel", "cat").label
+    'cat'
+    >>> queue.claim("ann", Filter())
+    0
+    """
+
+    def __init__(
+        self, ledger: Ledger, record: Decisions, *, overlap: int = 1, budget: int | None = None, lease: float = LEASE
+    ) -> None:
+        if overlap < 1:
+            raise ParameterError(f"overlap must be 1 or more opinions per row; got {overlap}.")
+        if budget is not None and budget < 1:
+            raise ParameterError(f"budget must be 1 row or more; got {budget}.")
+        self.ledger, self.record, self.overlap, self.lease = ledger, record, overlap, lease
+        self.classes = [str(c) for c in ledger.classes]
+        self.order = ledger.order if budget is None else ledger.order[:budget]
+        self.goal = ledger.issue if budget is None else _mask(len(ledger), self.order)
+        self.goals = int(self.goal.sum())
+        self.rank = ledger.rank
+        self._places = _Places(ledger.index)
+        self._estimator = ErrorsLeftEstimator(ledger.trust)
+        self._views: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._forget()
+        with record.writing():
+            _check_owner(record, ledger)
+            record.note_about("overlap", overlap)
+            self.refresh()
+
+    # -- rows and positions -------------------------------------------------------------------------------------------
+
+    def row(self, position: int) -> Row:
+        """What the row at a position of the ledger is called."""
+        value = self.ledger.index[position]
+        return value.item() if isinstance(value, np.generic) else value
+
+    def position(self, row: str | Row) -> int:
+        """Where a row is in the ledger.
+
+        Raises
+        ------
+        UnknownNameError
+            where there is none
+        """
+        found = self._places.find(row)
+        if found is None:
+            raise UnknownNameError("row", row, [self.row(int(p)) for p in self.order[:3]])
+        return found
+
+    # -- what reviewers do --------------------------------------------------------------------------------------------
+
+    def claim(self, reviewer: str, choice: Filter, after: int | None = None, back: bool = False) -> int | None:
+        """The position of the row that a reviewer shall look at; None where none is left.
+
+        What is open is dealt out: a row goes to as many reviewers as opinions are wanted on it, and one who asks twice
+        gets the same row. What is skipped or decided is leafed through.
+
+        Parameters
+        ----------
+        reviewer : who asks
+        choice : the rows he wants
+        after : the position that he looks at now, for leafing through
+        back : the one before instead of the one after
+        """
+        with self._consistent():
+            if choice.show != "open":
+                return self._leaf(reviewer, choice, after, back)
+            held = {name: self._places.find(row) for name, row in self.record.leases().items()}
+            own = held.pop(reviewer, None)
+            position = own if own is not None and self._wants(own, reviewer, choice) else None
+            if position is None:
+                position = self._first_open(reviewer, choice, Counter(p for p in held.values() if p is not None))
+            if position is None:
+                self.record.release(reviewer)
+            else:
+                self.record.lease(reviewer, self.row(position), self.lease)
+            return position
+
+    def visit(self, reviewer: str, position: int) -> None:
+        """Note that a reviewer looks at a row that he chose himself."""
+        with self._consistent():
+            self.record.lease(reviewer, self.row(position), self.lease)
+
+    def decide(
+        self,
+        reviewer: str,
+        position: int,
+        action: str,
+        label: str | None = None,
+        note: str = "",
+        key: str | None = None,
+    ) -> Decision:
+        """Record a decision. To relabel a row as what it is labelled already is to keep it.
+
+        Raises
+        ------
+        UnknownNameError
+            where the label is none of the classes
+        ParameterError
+            where a row without a label is to be kept
+        """
+        given = int(self.ledger.given[position])
+        if label is not None and label not in self.classes:
+            raise UnknownNameError("class", label, self.classes)
+        if action == "relabel" and label is not None and given != MISSING and self.classes[given] == label:
+            action, label = "keep", None
+        if action == "keep" and given == MISSING:
+            raise ParameterError(f"Row {self.row(position)} has no label to keep. Give it one, drop or skip it.")
+        with self._consistent():
+            return self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
+
+    def undo(self, reviewer: str, decision: int | None = None) -> Decision | None:
+        """Take back the reviewer's last decision (or the one with that id); its row is his to look at again."""
+        with self._consistent():
+            undone = self.record.undo(reviewer, decision)
+            if undone is not None:
+                self.record.lease(reviewer, undone.row, self.lease)
+            return undone
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def opinions(self, position: int) -> list[Decision]:
+        """What stands on a row."""
+        return self.record.standing(self.row(position))
+
+    def may_see_others(self, position: int, reviewer: str) -> bool:
+        """Whether a reviewer may see what others decided on a row: where all are blind, not before his own word."""
+        if self.overlap == 1 or bool(self._complete[position]):
+            return True
+        return any(d.reviewer == reviewer and d.action != "skip" for d in self.opinions(position))
+
+    def progress(self, reviewer: str) -> Progress:
+        """How far the review is, with the estimate of the errors left."""
+        with self._consistent():
+            decided = np.flatnonzero(self._complete)
+            left = self._estimator.estimate(decided, self._wrong[decided])
+            return Progress(
+                self.goals,
+                int(self.goal[decided].sum()),
+                len(decided),
+                int(self._seen_by(reviewer).sum()) - len(self._skipped.get(reviewer, ())),
+                dict(self._actions),
+                left,
+            )
+
+    def waiting(self, reviewer: str) -> tuple[int, int]:
+        """Why nothing is left: how many rows are with others just now, and how many this reviewer has skipped."""
+        with self._consistent():
+            with_others = len({row for name, row in self.record.leases().items() if name != reviewer})
+            return with_others, len(self._skipped.get(reviewer, ()))
+
+    # -- choosing -----------------------------------------------------------------------------------------------------
+
+    def _view(self, choice: Filter) -> np.ndarray:
+        """The positions that fit the filter, in the queue's order."""
+        if choice.rows == Filter().rows:
+            return self.order
+        if choice.rows not in self._views:
+            given, proposed, low, high = choice.rows
+            trust = self.ledger.trust[self.order]
+            fits = ((trust >= low) & (trust <= high)) | (np.isnan(trust) & (low <= 0) & (high >= 1))
+            if given is not None:
+                fits &= self.ledger.given[self.order] == given
+            if proposed is not None:
+                fits &= self.ledger.proposed[self.order] == proposed
+            self._views[choice.rows] = self.order[fits]
+            if len(self._views) > VIEWS:
+                self._views.popitem(last=False)
+        self._views.move_to_end(choice.rows)
+        return self._views[choice.rows]
+
+    def _slots(self, position: int) -> int:
+        """How many more opinions are wanted on a row; one where there is a tie."""
+        if self._complete[position]:
+            return 0
+        return max(1, self.overlap - int(self._count[position]))
+
+    def _wants(self, position: int, reviewer: str, choice: Filter) -> bool:
+        if self._slots(position) == 0 or self._seen_by(reviewer)[position]:
+            return False
+        view = self._view(choice)
+        return view is self.order or bool((view == position).any())
+
+    def _first_open(self, reviewer: str, choice: Filter, held: Counter[int]) -> int | None:
+        seen, view = self._seen_by(reviewer), self._view(choice)
+        for start in range(0, len(view), CHUNK):
+            part = view[start : start + CHUNK]
+            for position in part[~(self._complete[part] | seen[part])]:
+                if held[int(position)] < self._slots(int(position)):
+                    return int(position)
+        return None
+
+    def _leaf(self, reviewer: str, choice: Filter, after: int | None, back: bool) -> int | None:
+        view = self._view(choice)
+        fits = np.zeros(len(self.ledger), dtype=bool)
+        if choice.show == "skipped":
+            fits[list(self._skipped.get(reviewer, ()))] = True
+        elif choice.reviewer is None:
+            fits |= self._complete if self.overlap > 1 else self._count > 0
+            fits |= self._answered(reviewer)
+        else:
+            fits |= self._answered(choice.reviewer)
+            if self.overlap > 1 and choice.reviewer != reviewer:
+                fits &= self._complete | self._answered(reviewer)
+        here = view[fits[view]]
+        if after is not None:
+            at, rank = self.rank[after], self.rank[here]
+            here = here[rank < at][::-1] if back else here[rank > at]
+        return int(here[0]) if len(here) else None
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        n = len(self.ledger)
+        self._marks = (0, 0)
+        self._count = np.zeros(n, dtype=np.int16)
+        self._complete = np.zeros(n, dtype=bool)
+        self._wrong = np.zeros(n, dtype=bool)
+        self._action = np.zeros(n, dtype="U7")
+        self._actions: Counter[str] = Counter()
+        self._seen: dict[str, np.ndarray] = {}
+        self._skipped: dict[str, set[int]] = {}
+
+    @contextmanager
+    def _consistent(self) -> Iterator[None]:
+        """A transaction in which the state is up to date; where it fails, the state is worked out anew."""
+        try:
+            with self.record.writing():
+                self.refresh()
+                yield
+                self.refresh()
+        except BaseException:
+            with self.record.lock:
+                self._forget()
+            raise
+
+    def refresh(self) -> None:
+        """Take in what was decided or undone since, by whomever."""
+        rows, marks = self.record.changed_since(self._marks)
+        if rows and self._marks == (0, 0):
+            standing = self.record.standing()
+            for row, group in groupby(standing, key=lambda d: d.row):
+                self._note(row, list(group))
+        else:
+            for row in rows:
+                self._note(row, self.record.standing(row))
+        self._marks = marks
+
+    def _note(self, row: Row, standing: list[Decision]) -> None:
+        position = self._places.find(row)
+        if position is None:
+            return
+        for name, seen in self._seen.items():
+            seen[position] = False
+            self._skipped[name].discard(position)
+        for d in standing:
+            self._seen_by(d.reviewer)[position] = True
+            if d.action == "skip":
+                self._skipped[d.reviewer].add(position)
+        answers = [(d.action, d.label) for d in standing if d.action != "skip"]
+        found = verdict(answers) if len(answers) >= self.overlap else None
+        if self._complete[position]:
+            self._actions[str(self._action[position])] -= 1
+        self._count[position] = len(answers)
+        self._complete[position] = found is not None
+        self._wrong[position] = found is not None and found[0] != "keep"
+        self._action[position] = found[0] if found else ""
+        if found is not None:
+            self._actions[found[0]] += 1
+
+    def _seen_by(self, reviewer: str) -> np.ndarray:
+        if reviewer not in self._seen:
+            self._seen[reviewer] = np.zeros(len(self.ledger), dtype=bool)
+            self._skipped[reviewer] = set()
+        return self._seen[reviewer]
+
+    def _answered(self, reviewer: str) -> np.ndarray:
+        answered = self._seen_by(reviewer).copy()
+        answered[list(self._skipped[reviewer])] = False
+        return answered
+
+
+class _Places:
+    """Where each row is, by binary search: a million rows need no dictionary."""
+
+    def __init__(self, index: np.ndarray) -> None:
+        self.numbers = index.dtype.kind in "iu"
+        names = index if self.numbers else index.astype(str)
+        rising = bool((names[1:] > names[:-1]).all())
+        self.sorter = None if rising else np.argsort(names, kind="stable")
+        self.names = names if self.sorter is None else names[self.sorter]
+        twice = self.names[1:][self.names[1:] == self.names[:-1]]
+        if len(twice):
+            raise LedgerError(
+                f"A review needs each row once; the ledger's row {twice[0]} occurs more than once. "
+                "Make the ledger anew, with an index of its own for each row."
+            )
+
+    def find(self, row: str | Row) -> int | None:
+        if self.numbers:
+            try:
+                row = int(row)
+            except ValueError:
+                return None
+            if not -(2**62) < row < 2**62:
+                return None
+        at = int(np.searchsorted(self.names, row if self.numbers else str(row)))
+        if at == len(self.names) or self.names[at] != row:
+            return None
+        return at if self.sorter is None else int(self.sorter[at])
+
+
+def _mask(n: int, positions: np.ndarray) -> np.ndarray:
+    mask = np.zeros(n, dtype=bool)
+    mask[positions] = True
+    return mask
+
+
+def _check_owner(record: Decisions, ledger: Ledger) -> None:
+    """A record belongs to the rows and the given labels that it was begun with; proposals and trust may change."""
+    seen = hashlib.blake2b(digest_size=16)
+    seen.update(repr([str(c) for c in ledger.classes]).encode())
+    seen.update(np.ascontiguousarray(ledger.given).tobytes())
+    index = ledger.index if ledger.index.dtype.kind in "iu" else ledger.index.astype(str)
+    seen.update(np.ascontiguousarray(index).tobytes())
+    known = record.about("ledger")
+    if known is not None and known != seen.hexdigest():
+        raise LedgerError(
+            f"{record.path} holds decisions on other rows, or on other labels, than this ledger has. Were the data "
+            "changed and audited anew in the same folder? Move that file away to begin a new review."
+        )
+    record.note_about("ledger", seen.hexdigest())

@@ -1,0 +1,273 @@
+"""One law for all systems: what a training system must do to serve the ledger, any Trainer, and any machine."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from errata import systems
+from errata.cards import Card
+from errata.errors import ErrataError, UnknownNameError
+from errata.parts import System, Views
+from errata.testing.distributed import check_two_ranks
+from errata.testing.failure import CheckFailure, demand
+from errata.testing.problems import CLASSES, KINDS, batches, make_problem, ordinary_loader
+from errata.testing.training import build, fit, ledger_of, quiet, same_state
+
+__all__ = ["check_system"]
+
+Check = Callable[[], None]
+
+
+def check_system(
+    system: type[System] | str, *, modalities: Sequence[str] = KINDS, **options: Any
+) -> Iterator[tuple[str, Check]]:
+    """Yield the checks that every training system must pass, as (name, function without arguments).
+
+    Parameters
+    ----------
+    system : the class, or the slug of a registered one. A class must stand at the top of a file.
+    modalities : the kinds of data that the system claims, out of "tabular", "image" and "text"
+    options : hyper-parameters for the constructor, such as a short period so that something happens in a short training
+
+    Yields
+    ------
+    name, check : the check raises ``CheckFailure`` with what is wrong; an error of the system's own passes through
+
+    Examples
+    --------
+    >>> [name for name, check in check_system("ce", modalities=["text"])][:3]
+    ['card', 'parameters_stored_as_given', 'step_on_text']
+    >>> dict(check_system("ce"))["class_missing_from_a_batch"]()
+    """
+    kind = systems.load(system) if isinstance(system, str) else system
+    yield "card", partial(check_card, kind)
+    checks: dict[str, Callable[..., None]] = {
+        "parameters_stored_as_given": check_parameters,
+        **{f"step_on_{m}": partial(check_step, modality=m) for m in modalities},
+        "ledger_filled_for_every_row": check_ledger,
+        "checkpoint_and_resume": check_resume,
+        "two_ranks_equal_one": check_two_ranks,
+        "plain_trainer_and_ordinary_dataloader": check_ordinary_loader,
+        "mixed_precision": check_mixed_precision,
+        "odd_last_batch": check_odd_last_batch,
+        "class_missing_from_a_batch": check_missing_class,
+        "no_truth_read": check_no_truth,
+        "learns": check_learns,
+        "same_seed_same_result": check_deterministic,
+        "copies_and_pickles": check_copies,
+    }
+    for name, check in checks.items():
+        yield name, partial(check, kind, options)
+
+
+def check_card(kind: type[System]) -> None:
+    """It has a card of its own, which finds it again, and which is the registered one if its slug is registered."""
+    card: Any = vars(kind).get("card")
+    demand(isinstance(card, Card), f"{kind.__name__} has no card of its own; set `card = Card(...)` in the class.")
+    try:
+        found = card.load()
+    except (ImportError, AttributeError) as error:
+        raise CheckFailure(f"The card of '{card.slug}' names {card.path}, which can't be imported: {error}") from error
+    demand(found is kind, f"The card of '{card.slug}' names {card.path}, which is {found}, not {kind}.")
+    try:
+        registered = systems.card(card.slug)
+    except UnknownNameError:
+        return  # of somebody's own, not registered: that is allowed
+    demand(registered == card, f"The registry has another card for '{card.slug}' than the class carries.")
+
+
+def check_parameters(kind: type[System], options: dict[str, Any]) -> None:
+    """Every parameter is an attribute of its name that holds what was given."""
+    problem = make_problem()
+    network = problem.network()
+    known = kind.hyperparameters()
+    strange = sorted(set(options) - set(known))
+    demand(not strange, f"{kind.__name__} has no hyper-parameters named {', '.join(strange)}.")
+    made = build(kind, problem, options)
+    for name, default in {**known, **options, "views": problem.views}.items():
+        demand(hasattr(made, name), f"The parameter '{name}' is not kept as an attribute.")
+        kept = getattr(made, name)
+        demand(default is None or kept is default or kept == default, f"'{name}' is {kept!r} after giving {default!r}.")
+    for name, default in known.items():
+        changed = _another(default)
+        if changed is None:
+            continue
+        try:
+            made = kind(network, CLASSES, len(problem), **{**options, name: changed})
+        except ErrataError:
+            continue  # not every value makes sense
+        kept = getattr(made, name)
+        demand(kept == changed, f"The parameter '{name}' was given as {changed!r} and is kept as {kept!r}.")
+    demand(made.model is network, "The network is not kept as `model`, as it was given.")
+    demand(isinstance(made.views, Views), "Without views given, `views` must be the identity `Views()`.")
+
+
+def _another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return value / 2 or 0.25 if isinstance(value, float) else None
+
+
+def check_step(kind: type[System], options: dict[str, Any], modality: str) -> None:
+    """A step on one kind of data gives a finite scalar loss and moves the weights."""
+    problem = make_problem(modality)
+    system = build(kind, problem, {"weight_decay": 0.0, **options})
+    before = copy.deepcopy(system.model.state_dict())
+    _, losses = fit(system, batches(problem), max_steps=1, epochs=1)
+    demand(losses.values[0].ndim == 0, f"training_step must return a scalar; got {tuple(losses.values[0].shape)}.")
+    demand(losses.all_finite(), f"The loss of the first step on {modality} data is {losses.values[0]}.")
+    after = system.model.state_dict()
+    demand(any(not torch.equal(before[k], after[k]) for k in before), f"A step on {modality} data moves no weight.")
+    with torch.no_grad():
+        logits = system.eval()(problem.x)
+    demand(tuple(logits.shape) == (len(problem), CLASSES), f"Prediction must be (N, K); got {tuple(logits.shape)}.")
+
+
+def check_ledger(kind: type[System], options: dict[str, Any]) -> None:
+    """After an epoch every row has trust in [0, 1] and a proposed class."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    fit(system, batches(problem))
+    ledger = ledger_of(system, problem)
+    demand(bool(((ledger.trust >= 0) & (ledger.trust <= 1)).all()), "trust must lie in [0, 1].")
+    demand(ledger.meta.get("method") == kind.card.slug, "The ledger must say which system filled it: meta['method'].")
+
+
+class _SaveAt(pl.Callback):
+    def __init__(self, path: Path, epoch: int) -> None:
+        self.path = path
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            trainer.save_checkpoint(self.path)
+
+
+def check_resume(kind: type[System], options: dict[str, Any]) -> None:
+    """Resumed from a checkpoint of the second of four epochs, it ends as if never interrupted, bit for bit."""
+    problem = make_problem(dropout=0.2)
+    data = batches(problem)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "second.ckpt"
+        whole = build(kind, problem, options)
+        fit(whole, data, epochs=4, callbacks=[_SaveAt(path, epoch=1)])
+        try:
+            torch.load(path, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise CheckFailure(f"The checkpoint holds more than tensors and plain types: {error}") from error
+        resumed = build(kind, problem, options, seed=98)
+        fit(resumed, data, epochs=4, seed=97, ckpt_path=path)
+    same_state(
+        whole.state_dict(),
+        resumed.state_dict(),
+        0,
+        "Resumed from a checkpoint, training does not end where the uninterrupted one does. What a system keeps must "
+        "be in its state dict (SampleMemory, buffers), and its randomness from torch's global generator or a "
+        "SharedRandom.",
+    )
+    left, right = ledger_of(whole, problem), ledger_of(resumed, problem)
+    demand((left.trust == right.trust).all(), "The resumed training ends with another trust in the ledger.")
+    demand((left.proposed == right.proposed).all(), "The resumed training ends with other proposals in the ledger.")
+
+
+def check_ordinary_loader(kind: type[System], options: dict[str, Any]) -> None:
+    """It trains in a plain Trainer on an ordinary shuffled DataLoader, and validates and predicts there."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    trainer, losses = fit(system, ordinary_loader(problem, shuffle=True), epochs=2)
+    demand(losses.all_finite(), "A loss is not finite.")
+    ledger_of(system, problem)
+    with quiet(3):
+        trainer.validate(system, ordinary_loader(problem), verbose=False)
+        predicted = torch.cat(trainer.predict(system, ordinary_loader(problem)))
+    demand(
+        tuple(predicted.shape) == (len(problem), CLASSES) and bool(((predicted.sum(1) - 1).abs() < 1e-4).all()),
+        f"predict_step must give probabilities (B, K); got {tuple(predicted.shape)}.",
+    )
+
+
+def check_mixed_precision(kind: type[System], options: dict[str, Any]) -> None:
+    """In bfloat16 mixed precision losses, weights, memories and ledger stay finite."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    _, losses = fit(system, batches(problem), epochs=2, precision="bf16-mixed")
+    demand(losses.all_finite(), "In mixed precision a loss is not finite.")
+    for name, value in system.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            demand(bool(value.isfinite().all()), f"In mixed precision '{name}' is not finite.")
+    ledger_of(system, problem)
+
+
+def check_odd_last_batch(kind: type[System], options: dict[str, Any]) -> None:
+    """The last batch may be smaller than the others, down to a single sample."""
+    for n in (17, 21):
+        problem = make_problem(n=n)
+        system = build(kind, problem, options)
+        _, losses = fit(system, batches(problem, size=8), epochs=2)
+        demand(losses.all_finite(), f"With {n} samples in batches of 8 a loss is not finite.")
+        ledger_of(system, problem)
+
+
+def check_missing_class(kind: type[System], options: dict[str, Any]) -> None:
+    """A batch may lack classes: here each holds one class only."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    _, losses = fit(system, batches(problem, size=10, order=problem.y.argsort(stable=True)), epochs=2)
+    demand(losses.all_finite(), "With one class in each batch a loss is not finite.")
+    ledger_of(system, problem)
+
+
+def check_no_truth(kind: type[System], options: dict[str, Any]) -> None:
+    """It trains on batches and a data set whose ``truth`` raises when it is read."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    fit(system, batches(problem))
+    fit(system, ordinary_loader(problem))
+    ledger_of(system, problem)
+
+
+def check_learns(kind: type[System], options: dict[str, Any]) -> None:
+    """On an easy problem with right labels it predicts far better than chance."""
+    problem = make_problem(n=60)
+    system = build(kind, problem, {"lr": 0.1, **options})
+    fit(system, batches(problem, size=20), epochs=15)
+    with torch.no_grad():
+        right = float((system.eval()(problem.x).argmax(1) == problem.y).float().mean())
+    demand(right >= 0.75, f"After 15 epochs on an easy problem it is right on {right:.0%} of the training set.")
+
+
+def check_deterministic(kind: type[System], options: dict[str, Any]) -> None:
+    """The same seed gives the same weights and memories, bit for bit."""
+    problem = make_problem(dropout=0.2)
+    made = [build(kind, problem, options) for _ in range(2)]
+    for system in made:
+        fit(system, batches(problem), epochs=2)
+    first, second = made
+    same_state(first.state_dict(), second.state_dict(), 0, "Two trainings from the same seed end differently.")
+
+
+def check_copies(kind: type[System], options: dict[str, Any]) -> None:
+    """Deep copies and pickles of a trained system hold the same and predict the same."""
+    problem = make_problem()
+    system = build(kind, problem, options)
+    fit(system, batches(problem))
+    system.trainer = None
+    for how, other in {
+        "deep copy": copy.deepcopy(system),
+        "pickle": pickle.loads(pickle.dumps(system)),  # noqa: S301  # made in this line
+    }.items():
+        same_state(system.state_dict(), other.state_dict(), 0, f"A {how} does not hold what the system holds.")
+        with torch.no_grad():
+            same = torch.equal(system.eval()(problem.x), other.eval()(problem.x))
+        demand(same, f"A {how} predicts differently.")
