@@ -20,6 +20,8 @@ _NAMES = {
     "Ledger": "errata.ledger:Ledger",
     "RobustClassifier": "errata.engine.estimator:RobustClassifier",
     "Run": "errata.engine.run:Run",
+    "apply": "errata.correct.apply:apply",
+    "compare": "errata.correct.compare:compare",
     "read": "errata.data:read",
     "system": "errata.systems:load",
     "train": "errata.engine.training:train",
@@ -35,6 +37,8 @@ __all__ = [  # noqa: PLE0604 - built from the two tables above
 if TYPE_CHECKING:
     from errata import audit, data, engine, errors, losses, models, noise, parts, scores, systems, testing
     from errata.cards import Card
+    from errata.correct.apply import apply
+    from errata.correct.compare import compare
     from errata.data import read
     from errata.engine.estimator import RobustClassifier
     from errata.engine.run import Run

@@ -60,7 +60,7 @@ def test_json_stands_alone_on_stdout_and_talk_goes_to_stderr(run, table, probabi
 
 def test_quiet_says_the_paths_alone(run, table, probabilities):
     done = run("audit", table, "--pred-probs", probabilities, "--quiet")
-    assert done.out.split() == ["table-audit/ledger.parquet", "table-audit/summary.json", "table-audit/report.html"]
+    assert done.out.split() == ["table-audit/report.html", "table-audit/ledger.parquet", "table-audit/summary.json"]
     assert done.err == ""
 
 
@@ -180,9 +180,9 @@ def test_probabilities_that_are_none_are_told(run, table, probabilities, here, c
         (("--method", "elrr"), 2, "Did you mean 'elr'"),
         (("--rule", "prune"), 2, "prune_by"),
         (("--unreadable", "ignore"), 2, "'error' or 'skip'"),
-        (("--features", "f0,g1"), 2, "Did you mean 'f1'"),
+        (("--features", "f0,ff1"), 2, "Did you mean 'f1'"),
         (("--kind", "f0"), 2, "--kind expects column=kind"),
-        (("--pred-probs", "none.npy"), 1, "There is no none.npy"),
+        (("--pred-probs", "none.npy"), 1, "There is no file none.npy"),
         (("--pred-probs", "table.csv"), 1, "is not a .npy file"),
         (("--out", "table.csv"), 1, "is a file"),
         (("--out", "/proc/out"), 1, "Could not make the folder"),

@@ -234,12 +234,12 @@ def test_only_the_columns_in_use_are_kept(tmp_path):
 
 PEAK = """
 import resource, sys
-from errata.data.delimited import read_delimited
-import pyarrow, pyarrow.csv, pyarrow.compute, errata.data
+from errata.data import read
+import pandas, pyarrow, pyarrow.csv, pyarrow.compute, errata.data.roles
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-content = read_delimited(__import__("pathlib").Path(sys.argv[1]))
+data = read(sys.argv[1])
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(content.table.num_rows, content.table.nbytes, (after - before) * 1024)
+print(data.table.num_rows, data.table.nbytes, (after - before) * 1024)
 """
 
 

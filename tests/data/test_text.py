@@ -106,4 +106,4 @@ def test_many_short_texts_are_encoded_fast():
     data = read(many)
     start = time.process_time()
     TextEncoder().fit(data).encode(data)
-    assert time.process_time() - start < 6  # a million in two minutes at the very most
+    assert time.process_time() - start < 3  # a million in a minute; 0.5 s here

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from errata import __version__
+from errata.cli.apply import apply
 from errata.cli.audit import audit
 from errata.cli.bench import bench
+from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.noise import noise
 from errata.cli.predict import predict
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (demo, audit, review, train, predict, noise, systems, bench):
+for _function in (demo, audit, review, apply, train, predict, compare, noise, systems, bench):
     app.command()(_function)
 
 

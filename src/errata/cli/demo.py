@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-SOURCE = "scikit-learn's digits, with simulated wrong labels"
+SOURCE = "scikit-learn's digits (simulated noise)"
 TEST = 500  # digits kept apart, with their right labels, to measure on at the end
 SYMMETRIC, PAIRED = 0.2, 0.1  # shares of labels replaced by any other digit, and by the next one
 SYSTEMS = ("ce", "elr")
@@ -39,18 +39,14 @@ def demo(talk: Talk, out: options.OutFolder = None, seed: options.Seed = 0) -> N
     images, true, test_images, test_true = _digits(seed)
     given = _plant(true, seed)
     wrong = given != true
-    _step(
-        talk,
-        1,
-        f"{len(true):,} handwritten digits. {wrong.sum()} of their labels ({wrong.mean():.0%}) are now made wrong: "
-        "this noise is simulated.",
-    )
-    _step(talk, 2, "Looking for the wrong labels, knowing only the labels as given (errata.audit) ...")
+    _step(talk, 1, f"The data: {len(true):,} handwritten digits, which come with scikit-learn.")
+    talk.say(f"   Made wrong on purpose (the noise is simulated): {wrong.sum()} of their labels, {wrong.mean():.0%}.")
+    _step(talk, 2, "Finding the wrong ones, from the labels as given alone: errata.audit(images, labels)")
     ledger = _audit(talk, images, given, seed)
     found = _found(ledger, wrong)
     ledger.save(folder)
     _show_found(talk, ledger, true, found)
-    _step(talk, 3, f"Training on the same wrong labels: plain ({SYSTEMS[0]}) and robust ({SYSTEMS[1]}) ...")
+    _step(talk, 3, "Training on the wrong labels all the same: errata.train(images, labels, system=...)")
     accuracies = {}
     for system in SYSTEMS:
         run = _train(talk, images, given, system, folder / "runs" / system, seed)
@@ -130,10 +126,11 @@ def _step(talk: Talk, number: int, text: str) -> None:
 def _show_found(talk: Talk, ledger: Ledger, true: np.ndarray, found: dict[str, Any]) -> None:
     from rich.table import Table
 
+    precision, recall = (f"[bold]{found[name]:.0%}[/bold]" for name in ("precision", "recall"))
     talk.say(
-        f"   {found['flagged']} labels flagged. [bold]{found['precision']:.0%}[/bold] of them are wrong indeed "
-        f"(precision); [bold]{found['recall']:.0%}[/bold] of all wrong labels are among them (recall).",
-        f"   Estimated share of wrong labels: {ledger.noise.rate:.0%}.",
+        f"   {found['flagged']} labels flagged: {precision} of them are wrong indeed (precision),",
+        f"   and {recall} of all wrong labels are among them (recall).",
+        f"   Estimated share of wrong labels: {ledger.noise.rate:.0%}. The most suspicious rows:\n",
     )
     table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 0))
     for heading in ("   row", "given", "proposed", "in truth", "trust"):
@@ -152,7 +149,6 @@ def _show_found(talk: Talk, ledger: Ledger, true: np.ndarray, found: dict[str, A
 
 
 def _show_accuracies(talk: Talk, accuracies: dict[str, float]) -> None:
-    plain, robust = (accuracies[name] for name in SYSTEMS)
-    talk.say(
-        f"   Accuracy on {TEST} other digits with right labels: plain {plain:.1%}, robust [bold]{robust:.1%}[/bold]."
-    )
+    talk.say(f"   Accuracy on {TEST} other digits, with right labels:")
+    for name, words in zip(SYSTEMS, ("plain training", "robust training")):
+        talk.say(f"     {f'{words} ({name})'.ljust(24)}[bold]{accuracies[name]:.1%}[/bold]")

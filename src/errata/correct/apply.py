@@ -61,7 +61,10 @@ class Origin:
         ledger = getattr(ledger, "ledger", ledger)
         if not isinstance(ledger, Ledger):
             raise ParameterError(f"Expected a ledger, a run, or the folder of one; got {type(ledger).__name__}.")
-        told = {**{k: v for k, v in about.items() if v is not None}, **{k: v for k, v in ledger.meta.items() if v is not None}}
+        told = {
+            **{k: v for k, v in about.items() if v is not None},
+            **{k: v for k, v in ledger.meta.items() if v is not None},
+        }
         label = told.get("label")
         reading = told.get("reading")
         return cls(
@@ -87,8 +90,12 @@ class Origin:
             return place
         place = source_path(self.source, self.folder) if self.source else None
         if place is None:
-            told = f"it was made from {self.source!r}, which is not there" if self.source else "it does not say from what"
-            raise DataError(f"Which data does the ledger belong to? For {told}. Name them with --source PATH (source=).")
+            told = (
+                f"it was made from {self.source!r}, which is not there" if self.source else "it does not say from what"
+            )
+            raise DataError(
+                f"Which data does the ledger belong to? For {told}. Name them with --source PATH (source=)."
+            )
         return place
 
 
@@ -167,9 +174,7 @@ def apply(
     from errata.correct.corrected import corrected
 
     origin = Origin.of(ledger)
-    decided = decide(
-        decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows
-    )
+    decided = decide(decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows)
     plan = make_plan(origin.ledger, decided, drop=drop, new_classes=new_classes)
     return corrected(
         plan, origin, source, label or origin.label, {**origin.reading, **reading}, soft=soft, notes=decided.notes
@@ -219,14 +224,14 @@ def apply_to_file(
     origin = Origin.of(ledger)
     place = origin.find(source)
     if out is None and not dry_run:
-        raise ParameterError("Where shall the corrected data go? Give out= (--out), or try it out: dry_run (--dry-run).")
+        raise ParameterError(
+            "Where shall the corrected data go? Give out= (--out), or try it out: dry_run (--dry-run)."
+        )
     target = None if out is None else Path(out).expanduser()
     if target is not None:
         check_ending(target, place)
         check_out(target, place, force=force or dry_run)
-    decided = decide(
-        decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows
-    )
+    decided = decide(decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows)
     plan = make_plan(origin.ledger, decided, drop=drop, new_classes=new_classes)
     options = {**origin.reading, **reading}
     opened = open_source(place, label or origin.label, options, plan.classes)
@@ -281,12 +286,12 @@ def write_plan(
         len(edits.rows),
         provenance,
         differences,
-        [*(notes or []), *_told(plan, edits.total and not edits)],
+        [*(notes or []), *_told(plan, done=not edits)],
         not dry_run and out is not None,
     )
 
 
-def _told(plan: Plan, done: bool) -> list[str]:
+def _told(plan: Plan, *, done: bool) -> list[str]:
     notes = []
     if plan.left_in:
         notes.append(f"{plan.left_in:,} rows that were decided to be dropped are left in, with the labels they had.")
@@ -312,11 +317,15 @@ def _check(plan: Plan, source: Source, order: Order, written: Path) -> None:
     some = order.edits.codes != DROP
     expected[order.edits.rows[some]] = order.edits.codes[some]
     expected = expected[order.edits.kept]
-    found = plan.codes(source.read_back(written, plan.classes))
+    labels = source.read_back(written, plan.classes)
+    if labels is None:
+        return
+    found = plan.codes(labels)
     if not source.ordered:
         expected, found = np.sort(expected), np.sort(found)
     if not np.array_equal(expected, found):
         raise ErrataError(
-            f"The corrected copy of {source.name} does not read back with the labels that were decided, so it was not kept, "
-            "and nothing was changed. This is a fault in errata; please report it with the layout of the file."
+            f"The corrected copy of {source.name} does not read back with the labels that were decided, so it was "
+            "not kept, and nothing was changed. This is a fault in errata; please report it with the layout of the "
+            "file."
         )

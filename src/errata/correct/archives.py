@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from errata.correct.source import Order, Source
 from errata.data.content import choose_label
 from errata.errors import DataError
 from errata.labels import MISSING, ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Archive"]
 
@@ -52,6 +55,15 @@ class Archive(Source):
             return [str(one) for one in self.labels.classes].index(str(name))
         return name
 
+    def frame(self) -> pd.DataFrame:
+        """The arrays that have one value per row; others don't make columns."""
+        import pandas as pd
+
+        with _opened(self.path) as arrays:
+            found = {name: arrays[name] for name in arrays.files if not _is_objects(arrays, name)}
+        rows = len(self.array)
+        return pd.DataFrame({name: a for name, a in found.items() if a.shape == (rows,)}, index=range(rows))
+
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         with _opened(out) as arrays:
             return self._labels(_loaded(arrays, self.label, out), classes)
@@ -78,8 +90,9 @@ class Archive(Source):
             if shape[:1] == (order.edits.total,):
                 if kind.hasobject:
                     raise DataError(
-                        f"The array '{_stem(info.filename)}' of {self.name} holds Python objects, which are not unpickled, so "
-                        "rows can't be dropped from it. Leave it out of the file, or keep the rows with --no-drop."
+                        f"The array '{_stem(info.filename)}' of {self.name} holds Python objects, which are not "
+                        "unpickled, so rows can't be dropped from it. Leave it out of the file, or keep the rows "
+                        "with --no-drop."
                     )
                 with old.open(info) as file:
                     _store(new, info, np.lib.format.read_array(file, allow_pickle=False)[order.edits.kept])
@@ -132,7 +145,14 @@ def _loaded(arrays: Any, name: str, path: Path) -> np.ndarray:
     try:
         return arrays[name]
     except ValueError as error:
-        raise DataError(f"The labels '{name}' of {path} are Python objects, which are not unpickled. Save plain arrays.") from error
+        raise DataError(
+            f"The labels '{name}' of {path} are Python objects, which are not unpickled. Save plain arrays."
+        ) from error
+
+
+def _is_objects(arrays: Any, name: str) -> bool:
+    with arrays.zip.open(f"{name}.npy") as file:
+        return bool(_header(file)[1].hasobject)
 
 
 def _stem(name: str) -> str:

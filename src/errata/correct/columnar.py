@@ -82,7 +82,9 @@ def retyped(name: Any, kind: Any, where: str) -> Any:
     try:
         return pa.scalar(str(name)).cast(value_type).as_py()
     except pa.ArrowException as error:
-        raise DataError(f"The label column of {where} holds {value_type}, which can't hold the class {name!r}.") from error
+        raise DataError(
+            f"The label column of {where} holds {value_type}, which can't hold the class {name!r}."
+        ) from error
 
 
 def edited(table: Any, start: int, order: Order, label: str, values: Mapping[int, Any]) -> Any:
@@ -150,7 +152,9 @@ def _replaced_codes(column: Any, rows: np.ndarray, values: list[Any], every: lis
     try:
         indices = pa.array(codes, mask=missing).cast(kind.index_type)
     except pa.ArrowInvalid as error:
-        raise DataError(f"The label column's codes are {kind.index_type}, too small for {len(words)} classes.") from error
+        raise DataError(
+            f"The label column's codes are {kind.index_type}, too small for {len(words)} classes."
+        ) from error
     dictionary = pa.array(words, kind.value_type)
     return pa.chunked_array([pa.DictionaryArray.from_arrays(indices, dictionary, ordered=kind.ordered)])
 

@@ -31,6 +31,7 @@ _NAMES = {
     "why": ("note", "why", "reason", "comment"),
 }
 SHOWN = 3  # conflicts in a message
+UNCHECKED = "Nobody has checked these: they are the ledger's proposals."
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def decide(
     (array([1]), ['relabel'], ['cat'])
     """
     if isinstance(decisions, str) and decisions == "proposed":
-        columns, notes = proposed(ledger, max_trust, max_rows), ["Nobody has checked these: they are the ledger's proposals."]
-        when = _now()
+        columns, notes = proposed(ledger, max_trust, max_rows), [UNCHECKED]
+        when = _changed_at(folder / "ledger.parquet") if folder else _now()
     elif max_trust is not None or max_rows is not None:
         raise ParameterError("max_trust and max_rows choose among the ledger's proposals: use decisions='proposed'.")
     else:
@@ -120,8 +121,8 @@ def _read(decisions: Any, folder: Path | None) -> tuple[Columns, list[str], str]
         decisions = folder / RECORD
         if not decisions.is_file():
             raise DataError(
-                f"There are no decisions in {folder}: no {RECORD}. Make them with `errata review {folder}`, name a table "
-                "of (row, action, label) with --decisions FILE, or accept the ledger's proposals with "
+                f"There are no decisions in {folder}: no {RECORD}. Make them with `errata review {folder}`, name a "
+                "table of (row, action, label) with --decisions FILE, or accept the ledger's proposals with "
                 "--decisions proposed."
             )
     if isinstance(decisions, (str, os.PathLike)):
@@ -129,10 +130,16 @@ def _read(decisions: Any, folder: Path | None) -> tuple[Columns, list[str], str]
         path = path / RECORD if path.is_dir() else path
         if not path.is_file():
             raise DataError(f"There is no file {path}; expected a table of decisions (row, action, label).")
-        made = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
         columns, notes = _of_record(path) if path.suffix == ".sqlite" else (columns_of(path), [])
-        return columns, notes, made
+        return columns, notes, _changed_at(path)
     return columns_of(decisions), [], _now()
+
+
+def _changed_at(path: Path) -> str:
+    """When a file was written last: the same decisions have the same time, whenever they are applied."""
+    if not path.is_file():
+        return _now()
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
 
 
 def _now() -> str:
@@ -211,7 +218,9 @@ def _label(action: str, label: Any, row: Any) -> Any:
     if action != "relabel":
         return None  # a label beside keep or drop repeats the given one in many a table
     if is_nothing(label) or _word(label) == "":
-        raise DataError(f"The decision on row {row} is to relabel it, but gives no label. Give one, or keep or drop the row.")
+        raise DataError(
+            f"The decision on row {row} is to relabel it, but gives no label. Give one, or keep or drop the row."
+        )
     return label
 
 
@@ -223,7 +232,9 @@ def _word(value: Any) -> str:
     return str(value).strip()
 
 
-def _conflicts(positions: np.ndarray, actions: Sequence[str], labels: Sequence[Any], who: Sequence[str], ledger: Ledger) -> str:
+def _conflicts(
+    positions: np.ndarray, actions: Sequence[str], labels: Sequence[Any], who: Sequence[str], ledger: Ledger
+) -> str:
     said: dict[int, dict[str, None]] = {}
     for position, action, label, name in zip(positions.tolist(), actions, labels, who):
         by = f" ({name})" if name else ""
@@ -278,5 +289,3 @@ def _not_there(missing: Sequence[Any], ledger: Ledger) -> str:
         f"The decisions name rows that the ledger has not: {shown}{more}. It has {len(ledger):,} rows, {known}. "
         "Were they made for another ledger?"
     )
-
-

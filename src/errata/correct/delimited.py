@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from errata.correct.records import Bounds, bounds, fields
 from errata.correct.source import Difference, Order, Source, labels_in, spellings
 from errata.correct.streams import PIECE, Encoding, pieces, writing
 from errata.data.content import choose_label
-from errata.data.delimited import sniff
+from errata.data.delimited import read_delimited, sniff
 from errata.data.delimited_rows import read_rows
 from errata.errors import DataError
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Delimited", "in_words"]
 
@@ -51,6 +54,11 @@ class Delimited(Source):
 
     def spell(self, name: Any) -> str:
         return str(name)
+
+    def frame(self) -> pd.DataFrame:
+        layout = self.layout
+        content = read_delimited(self.path, separator=layout.separator, encoding=layout.encoding, header=layout.header)
+        return content.table.to_pandas()
 
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         names = self._names_after(out)
@@ -131,7 +139,7 @@ class _Job:
             new = self._label(record, self.row + i)
             if new is not record and self.order.differences is not None:
                 line = self.lines + text.count(line_end, 0, start) + 1
-                self._differ(self.row + i, line, record, new)
+                self._differ(self.row + i, line, record, new, text[stop:after])
             parts.append(text[at:start])
             at = after
             if new is not None:
@@ -160,8 +168,8 @@ class _Job:
         if not self.layout.quoted:
             if any(mark in word for mark in (self.layout.separator, "\n", "\r")):
                 raise DataError(
-                    f"The label {word!r} can't be written to {self.source.name}, whose fields are not quoted: it holds a "
-                    "separator or a line's end."
+                    f"The label {word!r} can't be written to {self.source.name}, whose fields are not quoted: it "
+                    "holds a separator or a line's end."
                 )
             return self.source.encoding.encode(word)
         if must or before.startswith(b'"'):
@@ -190,9 +198,9 @@ class _Job:
 
     # -- what is told -------------------------------------------------------------------------------------------------
 
-    def _differ(self, row: int, line: int, record: bytes, new: bytes | None) -> None:
-        decode = self.source.encoding.decode
-        told = Difference(row, line, decode(record), None if new is None else decode(new))
+    def _differ(self, row: int, line: int, record: bytes, new: bytes | None, end: bytes) -> None:
+        decode, rest = self.source.encoding.decode, end.removesuffix(b"\n")
+        told = Difference(row, line, decode(record + rest), None if new is None else decode(new + rest), bool(end))
         if self.order.differences is not None:
             self.order.differences.append(told)
 
@@ -202,9 +210,9 @@ class _Job:
 
     def _misread(self, row: int) -> DataError:
         return DataError(
-            f"{self.source.name} can't be corrected byte by byte: around row {row} its lines don't count as they were read "
-            f"({len(self.source.labels):,} rows, {self.row:,} records). The usual cause is an empty line before the header; "
-            "remove it, or write the file anew as plain CSV."
+            f"{self.source.name} can't be corrected byte by byte: around row {row} its lines don't count as they "
+            f"were read ({len(self.source.labels):,} rows, {self.row:,} records). The usual cause is an empty line "
+            "before the header; remove it, or write the file anew as plain CSV."
         )
 
 

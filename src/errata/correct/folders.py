@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from errata.data.folders import JUNK, LABEL, natural
 from errata.data.images import EXTENSIONS
 from errata.errors import DataError, UnknownNameError
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SOFT", "Folder"]
 
@@ -31,7 +34,9 @@ class Folder(Source):
 
     def __init__(self, path: Path, label: str | None, reading: Mapping[str, Any], known: list[Any]) -> None:
         if label not in (None, LABEL):
-            raise UnknownNameError("label", label, [LABEL], f"{path} is a folder of images: their folders are the labels.")
+            raise UnknownNameError(
+                "label", label, [LABEL], f"{path} is a folder of images: their folders are the labels."
+            )
         self.files, labels = _images(path)
         self.link = False
         self.moved: dict[int, str] = {}
@@ -42,6 +47,11 @@ class Folder(Source):
         if not word or word.startswith(".") or any(mark in word for mark in "/\\\0") or word.lower() in JUNK:
             raise DataError(f"The class {word!r} can't be the name of a folder. Choose another name for it.")
         return word
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({"file": self.files})
 
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         return _images(out)[1]

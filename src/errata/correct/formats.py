@@ -55,8 +55,10 @@ def open_source(path: Path, label: str | None, reading: Mapping[str, Any], known
     elif ending_of(path) in FILES:
         kind = FILES[ending_of(path)]
     else:
-        raise DataError(f"{path}: its ending says no format that is corrected; expected {', '.join(FILES)}, or a folder.")
-    return kind(path, label, reading, known)  # type: ignore[call-arg,arg-type]
+        raise DataError(
+            f"{path}: its ending says no format that is corrected; expected {', '.join(FILES)}, or a folder."
+        )
+    return kind(path, label, reading, known)  # type: ignore[arg-type]
 
 
 def check_ending(out: Path, source: Path) -> None:
@@ -64,7 +66,9 @@ def check_ending(out: Path, source: Path) -> None:
     if source.is_dir():
         return
     zipped = out.suffix.lower() == ".gz"
-    if ending_of(out) != ending_of(source) or (zipped and not issubclass(FILES[ending_of(source)], (Delimited, JsonLines))):
+    if ending_of(out) != ending_of(source) or (
+        zipped and not issubclass(FILES[ending_of(source)], (Delimited, JsonLines))
+    ):
         raise ParameterError(
             f"The copy has the format of its source: {source.name} can't become {out.name}. Let --out end in "
             f"{ending_of(source)}."

@@ -7,13 +7,16 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errata.correct.columnar import Columnar, edited, features_after, metadata_after, new_columns
 from errata.correct.source import Order
 from errata.data.content import choose_label
 from errata.data.huggingface import read_saved_dataset
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["HuggingFace"]
 
@@ -27,9 +30,10 @@ class HuggingFace(Columnar):
         content = read_saved_dataset(path)  # memory-mapped
         name = choose_label(content.table.column_names, label, str(path)) or ""
         self.table = content.table
-        super().__init__(
-            path, name, content.table[name], content.names_of_codes(name), reading.get("classes"), known
-        )
+        super().__init__(path, name, content.table[name], content.names_of_codes(name), reading.get("classes"), known)
+
+    def frame(self) -> pd.DataFrame:
+        return self.table.to_pandas(ignore_metadata=True)
 
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         content = read_saved_dataset(out)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from json.decoder import scanstring
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +14,18 @@ from errata.correct.source import Difference, Order, Source, labels_in
 from errata.correct.streams import writing
 from errata.data.content import choose_label
 from errata.data.delimited_rows import open_bytes
+from errata.data.tables import read_jsonl
 from errata.errors import DataError
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["JsonLines", "spans"]
 
 _DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
+BOM = b"\xef\xbb\xbf"
 
 
 class JsonLines(Source):
@@ -44,9 +48,11 @@ class JsonLines(Source):
             return json.dumps(float(name))
         return json.dumps(name, ensure_ascii=False)
 
-    def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
-        codes, values, _ = _scan(out, self.label)
-        return labels_in(_column(codes, values), self.label, None if self.classes is None else classes, None, classes)
+    def frame(self) -> pd.DataFrame:
+        return read_jsonl(self.path).table.to_pandas()
+
+    def read_back(self, out: Path, classes: list[Any]) -> None:
+        """Not needed: every line that changes is read again while it is written, all others are copied."""
 
     def write(self, order: Order, out: Path | None) -> None:
         changes = dict(zip(order.edits.rows.tolist(), order.edits.codes.tolist()))
@@ -59,13 +65,19 @@ class JsonLines(Source):
                 new = line if code is None else None if code == DROP else self._relabelled(line, order.classes[code])
                 if code is not None and order.differences is not None:
                     after = None if new is None else _shown(new)
-                    order.differences.append(Difference(row, number, _shown(line), after))
+                    order.differences.append(Difference(row, number, _shown(line), after, line.endswith(b"\n")))
                 if new is not None:
                     write(new if order.soft is None else self._softened(new, row, order))
 
     def _relabelled(self, line: bytes, name: Any) -> bytes:
-        text = line.decode("utf-8")
-        return _with_value(text, self.label, self.raw(name)).encode("utf-8")
+        raw = self.raw(name)
+        new = _with_value(line.decode("utf-8"), self.label, raw).encode("utf-8")
+        expected = {**_object(line, 1, self.path), self.label: json.loads(raw)}
+        if json.dumps(_object(new, 1, self.path)) != json.dumps(expected):
+            raise DataError(
+                f"{self.name}: the line {_shown(line)[:80]!r} can't be changed in place. Write the file anew."
+            )
+        return new
 
     def _softened(self, line: bytes, row: int, order: Order) -> bytes:
         text = line.decode("utf-8")
@@ -90,7 +102,7 @@ def spans(text: str) -> dict[str, tuple[int, int]]:
     found = {}
     at = _skip(text, text.index("{") + 1)
     while text[at] != "}":
-        name, at = scanstring(text, at + 1)
+        name, at = _DECODER.raw_decode(text, at)
         at = _skip(text, _skip(text, at) + 1)
         _, end = _DECODER.raw_decode(text, at)
         found[name] = (at, end)
@@ -118,7 +130,7 @@ def _with_value(text: str, name: str, value: str) -> str:
 
 
 def _shown(line: bytes) -> str:
-    return line.decode("utf-8", "replace").rstrip("\r\n").removeprefix("\ufeff")
+    return line.decode("utf-8", "replace").removesuffix("\n")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -130,16 +142,23 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     try:
         with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
-                blank = not line.removeprefix(b"\xef\xbb\xbf").strip()
-                row += not blank
-                yield (-1 if blank else row), number, line
+                if line.isspace() or line.strip() == BOM:
+                    yield -1, number, line
+                    continue
+                row += 1
+                yield row, number, line
     except (OSError, EOFError) as error:
         raise DataError(f"{path} is damaged: {error}. Fetch or pack it again.") from error
 
 
 def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
+        text = line.decode("utf-8").removeprefix("\ufeff") if number == 1 else line.decode("utf-8")
+        if text[0] == "{":
+            value, end = _DECODER.raw_decode(text)  # without the search for blanks that json.loads makes
+            if end == len(text) - 1 or not text[end:].strip():
+                return value
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}, line {number}: expected a JSON object ({error}). Mend the line.") from error
     if not isinstance(value, dict):
@@ -157,7 +176,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _scan(path: Path, name: str) -> tuple[np.ndarray, list[Any], list[str]]:
-    """(N,) the number of each row's value, -1 for none; the distinct values; and how each is written where it is first."""
+    """(N,) the number of each row's value, -1 for none; the distinct values; how each is written where it is first."""
     seen: dict[tuple[type, Any], int] = {}
     values: list[Any] = []
     texts: list[str] = []
@@ -167,23 +186,22 @@ def _scan(path: Path, name: str) -> tuple[np.ndarray, list[Any], list[str]]:
         if row < 0:
             continue
         record = _object(line, number, path)
-        there = there or name in record
         value = record.get(name)
         if value is None:
+            there = there or name in record
             codes.append(-1)
             continue
         key = (type(value), value if isinstance(value, (str, int, float)) else json.dumps(value))
-        if key not in seen:
-            seen[key] = len(values)
+        code = seen.get(key)
+        if code is None:
+            code = seen[key] = len(values)
             values.append(value)
-            text = line.decode("utf-8").removeprefix("\ufeff")
+            text = line.decode("utf-8")
             start, end = spans(text)[name]
             texts.append(text[start:end])
-        codes.append(seen[key])
-    if not there:
+        codes.append(code)
+    if not values and not there:
         choose_label(_names(path), name, str(path))  # says what there is
-    if not codes:
-        raise DataError(f"{path} is empty; expected a JSON object in every line.")
     return np.array(codes, dtype=np.int64), values, texts
 
 

@@ -82,12 +82,14 @@ class Outcome:
 def _of_records(differences: list[Difference]) -> Iterator[str]:
     shift = 0
     for one in differences:
-        before = one.before.splitlines() or [""]
-        after = [] if one.after is None else one.after.splitlines() or [""]
+        before = one.before.split("\n")
+        after = [] if one.after is None else one.after.split("\n")
         start = one.line + shift - (not after)
         yield f"@@ -{_range(one.line, len(before))} +{_range(start, len(after))} @@"
-        yield from (f"-{line}" for line in before)
-        yield from (f"+{line}" for line in after)
+        for sign, lines in (("-", before), ("+", after)):
+            yield from (f"{sign}{line}" for line in lines)
+            if lines and not one.ended:
+                yield "\\ No newline at end of file"
         shift += len(after) - len(before)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errata.correct.columnar import Columnar, edited, metadata_after, new_columns
 from errata.correct.source import Order
 from errata.data.content import choose_label
-from errata.data.tables import class_names_of
+from errata.data.tables import class_names_of, read_parquet
 from errata.errors import DataError
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Parquet"]
 
@@ -27,6 +30,9 @@ class Parquet(Columnar):
         name = choose_label(schema.names, label, str(path)) or ""
         column = file.read(columns=[name], use_pandas_metadata=False)[name]
         super().__init__(path, name, column, _names(schema, name), reading.get("classes"), known)
+
+    def frame(self) -> pd.DataFrame:
+        return read_parquet(self.path).table.to_pandas(ignore_metadata=True)
 
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         file = _open(out)

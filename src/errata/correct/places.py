@@ -50,7 +50,7 @@ def check_out(out: Path, source: Path, *, force: bool) -> None:
     if not out.name:
         raise ErrataError(f"'{out}' is no name for a file or folder to write; choose another --out.")
     real, origin = out.resolve(), source.resolve()
-    if real == origin or (out.exists() and os.path.samefile(out, source)):
+    if real == origin or (out.exists() and source.exists() and os.path.samefile(out, source)):
         raise ErrataError(f"{out} is the source itself, which is never written over. Choose another --out.")
     if origin.is_dir() and origin in real.parents:
         raise ErrataError(f"{out} lies inside of the source {source}, which is never changed. Choose another --out.")
@@ -63,7 +63,9 @@ def check_out(out: Path, source: Path, *, force: bool) -> None:
         raise ErrataError(f"{out} is a {found}; {source} is corrected into a {expected}. Choose another --out.")
     _check_taken(out, force)
     if not os.access(out.parent, os.W_OK):
-        raise ErrataError(f"The folder {out.parent} can't be written to. Choose another --out, or change its permissions.")
+        raise ErrataError(
+            f"The folder {out.parent} can't be written to. Choose another --out, or change its permissions."
+        )
 
 
 def _check_taken(out: Path, force: bool) -> None:

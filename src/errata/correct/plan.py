@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,8 @@ class Plan:
     ----------
     ledger : as it was
     classes : its classes, and the new ones behind them
-    target : (N,) int64, the label of each of the ledger's rows afterwards, a code into ``classes``; -1 where it has none
+    target : (N,) int64, the label of each of the ledger's rows afterwards, a code into ``classes``; -1 where there is
+        none
     dropped : (N,) bool
     settled : (N,) bool, whether the label was decided on, kept ones included
     provenance : what changes, a line per row
@@ -47,7 +49,8 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows are relabelled, get a first label, are dropped, left in against a decision, and kept as decided."""
+        """How many rows are relabelled, get a first label, are dropped, left in against a decision, and kept as "
+        "decided."""
         given, left = self.ledger.given, ~self.dropped
         changed = left & (self.target != given)
         return {
@@ -59,7 +62,8 @@ class Plan:
         }
 
     def codes(self, labels: ClassLabels) -> np.ndarray:
-        """Labels in another order of classes as codes into ``classes``; ``DROP``, which fits no row, for unknown ones."""
+        """Labels in another order of classes as codes into ``classes``; ``DROP``, which fits no row, for unknown "
+        "ones."""
         place = {str(name): code for code, name in enumerate(self.classes)}
         lookup = np.array([place.get(str(name), DROP) for name in labels.classes] + [MISSING], dtype=np.int64)
         return lookup[labels.codes]
@@ -91,8 +95,8 @@ class Plan:
         found = self.codes(labels)
         if self.ledger.index.dtype.kind not in "iu":
             raise LedgerError(
-                f"The ledger's rows have names, such as {self.ledger.index[0]!r}, not numbers, so they can't be found in "
-                f"{source}. Correct the table in Python: errata.apply(ledger, decisions)."
+                f"The ledger's rows have names, such as {self.ledger.index[0]!r}, not numbers, so they can't be "
+                f"found in {source}. Correct the table in Python: errata.apply(ledger, decisions)."
             )
         if earlier is not None and earlier.same_changes(self.provenance):
             edits = self._done(found, ordered)
@@ -122,8 +126,9 @@ class Plan:
         last = int(rows.max(initial=-1))
         if last >= len(found) or (len(found) != len(rows) and not gaps and last + 1 == len(rows)):
             raise LedgerError(
-                f"{source} does not fit the ledger: it has {len(found):,} rows, the ledger {len(rows):,}. Was it changed "
-                "since the audit, or is it another? Audit it as it is now, or name the right one with --source (source=)."
+                f"{source} does not fit the ledger: it has {len(found):,} rows, the ledger {len(rows):,}. Was it "
+                "changed since the audit, or is it another? Audit it as it is now, or name the right one with "
+                "--source (source=)."
             )
         now = found[rows]
         odd = np.flatnonzero((now != given) & (now != self.target))
@@ -141,8 +146,9 @@ class Plan:
             there = _name(labels.classes, labels.codes[row])
             shown.append(f"row {row} is {there}, the ledger has {_name(self.classes, self.ledger.given[position])}")
         return (
-            f"{source} does not fit the ledger: {len(odd):,} labels differ ({'; '.join(shown)}). Was it changed since the "
-            "audit, or is another column the label? Audit it as it is now, or name the right one with --source or --label."
+            f"{source} does not fit the ledger: {len(odd):,} labels differ ({'; '.join(shown)}). Was it changed "
+            "since the audit, or is another column the label? Audit it as it is now, or name the right one with "
+            "--source or --label."
         )
 
 
@@ -171,7 +177,7 @@ class Edits:
     def __bool__(self) -> bool:
         return len(self.rows) > 0
 
-    @property
+    @functools.cached_property
     def kept(self) -> np.ndarray:
         """(N,) bool: the rows that are not dropped."""
         kept = np.ones(self.total, dtype=bool)
@@ -215,18 +221,19 @@ def make_plan(ledger: Ledger, decided: Decided, *, drop: bool = True, new_classe
     dropped, settled = np.zeros(len(ledger), dtype=bool), np.zeros(len(ledger), dtype=bool)
     known = _Classes(classes, new_classes)
     changes, left_in = [], 0
+    rows = ledger.index[decided.positions].tolist()
     for i, position in enumerate(decided.positions.tolist()):
-        action = decided.actions[i]
+        action, row = decided.actions[i], rows[i]
         if action == "drop" and not drop:
             left_in += 1
             continue
         given = int(ledger.given[position])
-        new = known.code(decided.labels[i], ledger.index[position]) if action == "relabel" else given
+        new = known.code(decided.labels[i], row) if action == "relabel" else given
         dropped[position], settled[position], target[position] = action == "drop", action != "drop", new
         if action == "drop" or new != given:
             why = f"{action}: {decided.why[i]}" if decided.why[i] else action
             old_word, new_word = _text(classes, given), "" if action == "drop" else _text(classes, new)
-            changes.append(Change(ledger.index[position], old_word, new_word, decided.who[i], decided.when[i], why))
+            changes.append(Change(row, old_word, new_word, decided.who[i], decided.when[i], why))
     if dropped.all() and len(dropped):
         raise DataError("Every row would be dropped; nothing would be left. Look at the decisions again.")
     return Plan(ledger, classes, target, dropped, settled, Provenance(changes), left_in)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Bounds", "bounds", "fields", "field_value"]
+__all__ = ["Bounds", "bounds", "fields"]
 
 LF, CR, QUOTE = 10, 13, 34
 
@@ -45,7 +45,7 @@ def bounds(text: bytes, separator: bytes, *, quoted: bool, final: bool) -> Bound
     --------
     >>> found = bounds(b'a,"b\\nc"\\n\\nd,e', b",", quoted=True, final=True)
     >>> found.starts, found.ends
-    (array([ 0, 10]), array([ 9, 13]))
+    (array([0, 9]), array([ 8, 12]))
     """
     data = np.frombuffer(text, dtype=np.uint8)
     quotes = np.flatnonzero(data == QUOTE) if quoted and b'"' in text else np.zeros(0, dtype=np.int64)
@@ -141,19 +141,3 @@ def fields(record: bytes, separator: bytes, *, quoted: bool) -> list[tuple[int, 
         found.append((at, at + len(part)))
         at += len(part) + 1
     return found
-
-
-def field_value(field: bytes, *, quoted: bool) -> bytes:
-    """What a field says: without the quotation marks that enclose it.
-
-    Examples
-    --------
-    >>> field_value(b'"say ""a"""', quoted=True), field_value(b'"b', quoted=False)
-    (b'say "a"', b'"b')
-    """
-    if not (quoted and field.startswith(b'"')):
-        return field
-    closed = re.match(rb'"[^"]*(?:""[^"]*)*"(?!")', field)
-    if closed is None:
-        return field[1:].replace(b'""', b'"')
-    return closed[0][1:-1].replace(b'""', b'"') + field[closed.end() :]

@@ -39,7 +39,7 @@ def probabilities(plan: Plan, positions: np.ndarray) -> np.ndarray:
     >>> from errata.correct.plan import make_plan
     >>> from errata.ledger import Ledger
     >>> ledger = Ledger([0, 1], [0, 0], [0.9, 0.25], classes=["cat", "dog"])
-    >>> probabilities(make_plan(ledger, decide([], ledger)), np.array([0, 1]))
+    >>> probabilities(make_plan(ledger, decide([], ledger)), np.array([0, 1])).round(4)
     array([[0.9 , 0.1 ],
            [0.75, 0.25]], dtype=float32)
     """
@@ -83,7 +83,8 @@ def _share(plan: Plan, rows: np.ndarray) -> np.ndarray:
 
 
 def _others(plan: Plan, given: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """(n, K) in which proportions the classes neither given nor proposed share what is left; zero where there is none."""
+    """(n, K) in which proportions the classes neither given nor proposed share what is left; zero where there is "
+    "none."""
     joint, k = plan.ledger.noise.joint, len(plan.classes)
     size = len(joint)
     mixed = np.zeros((size + 1, k))

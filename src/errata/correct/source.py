@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from errata.correct.plan import Edits
 from errata.errors import DataError
 from errata.labels import ClassLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Difference", "Order", "Source", "labels_in", "spellings"]
 
@@ -26,13 +29,15 @@ class Difference:
     ----------
     row : its number
     line : the line that it begins in, from 1
-    before, after : its text without the line's end; ``after`` is None where it is dropped
+    before, after : its text without the line feed at its end; ``after`` is None where it is dropped
+    ended : whether there was one; at the end of a file it may be missing
     """
 
     row: int
     line: int
     before: str
     after: str | None
+    ended: bool = True
 
 
 @dataclass
@@ -70,7 +75,8 @@ class Order:
         if self.again and len(there) == len(self.soft_names):
             return True
         raise DataError(
-            f"{source} has a column '{there[0]}' already, where the probabilities should go; rename it, or leave --soft."
+            f"{source} has a column '{there[0]}' already, where the probabilities should go; rename it, or leave "
+            "--soft."
         )
 
 
@@ -115,8 +121,12 @@ class Source(ABC):
         """Write a copy with the edits; None as ``out`` only tries."""
 
     @abstractmethod
-    def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
-        """The labels of a copy."""
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table in memory; the label's column need not be in it."""
+
+    @abstractmethod
+    def read_back(self, out: Path, classes: list[Any]) -> ClassLabels | None:
+        """The labels of a copy; None where the copy has been checked while it was written."""
 
     def copy(self, out: Path) -> None:
         """Write a copy without any change."""

@@ -21,9 +21,9 @@ PIECE = 4 << 20  # bytes read at a time
 class Encoding:
     """An encoding, and how text in it is worked on as bytes.
 
-    Where every ASCII character is one byte that stands for nothing else (UTF-8, Latin-1, ...), the bytes are worked on as
-    they are. Else (UTF-16, GBK, ...) the text is brought to UTF-8 on the way in and back on the way out, and it is made
-    sure that it comes back as the same bytes.
+    Where every ASCII character is one byte that stands for nothing else (UTF-8, Latin-1, ...), the bytes are worked on
+    as they are. Else (UTF-16, GBK, ...) the text is brought to UTF-8 on the way in and back on the way out, and it is
+    made sure that it comes back as the same bytes.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class Encoding:
             return word.encode(self.inner)
         except UnicodeEncodeError as error:
             raise DataError(
-                f"The label {word!r} can't be written as {self.name}: {error.object[error.start]!r} is not in it. Convert "
-                "the data to UTF-8 first."
+                f"The label {word!r} can't be written as {self.name}: {error.object[error.start]!r} is not in it. "
+                "Convert the data to UTF-8 first."
             ) from error
 
     def decode(self, piece: bytes) -> str:

@@ -175,12 +175,20 @@ def texts(table: Any, columns: Sequence[str], rows: np.ndarray | None = None) ->
     for name in columns:
         values = undictionaried(table[name])
         values = values if is_string(values.type) else values.cast(pa.string())
-        if rows is not None and not (len(rows) == len(values) and (rows == np.arange(len(rows))).all()):
-            values = values.cast(pa.large_string()).take(pa.array(rows))
+        if rows is not None:
+            values = _rows_of(values, rows)
         parts.append(values.to_pylist())
     if len(parts) == 1:
         return [value or "" for value in parts[0]]
     return ["\n".join(value for value in row if value) for row in zip(*parts)]
+
+
+def _rows_of(values: Any, rows: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    if len(rows) and bool((np.diff(rows) == 1).all()):
+        return values.slice(int(rows[0]), len(rows))
+    return values.cast(pa.large_string()).take(pa.array(rows))  # offsets of 32 bits end at 2 GB
 
 
 def labels_of(values: Any, name: str, *, classes: Sequence[Any] | None, code_names: list[str] | None) -> ClassLabels:

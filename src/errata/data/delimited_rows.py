@@ -79,16 +79,20 @@ class _Growing:
     def __init__(self, words: bool, comma: bool) -> None:
         self.words = words
         self.comma = comma
+        self.whole = True
         self.coded = True
         self.chunks: list[Any] = []
         self.start_over = False
 
     def add(self, values: Any) -> None:
+        import pyarrow as pa
+
         if self.start_over:
             return
         if not self.words:
-            parsed = _as_numbers(values, self.comma)
+            parsed = _as_numbers(values, self.comma, self.whole)
             if parsed is not None:
+                self.whole = self.whole and pa.types.is_integer(parsed.type)
                 self.chunks.append(parsed)
                 return
             if self.chunks:  # the words behind the numbers so far are gone
@@ -117,42 +121,42 @@ class _Growing:
         if self.words:
             joined = pa.chunked_array(self.chunks)
             return joined.unify_dictionaries() if self.coded else joined
-        whole = all(pa.types.is_integer(c.type) or c.null_count == len(c) for c in self.chunks)
-        kind = pa.int64() if whole else pa.float64()
+        kind = pa.int64() if self.whole else pa.float64()
         for i, chunk in enumerate(self.chunks):
             self.chunks[i] = chunk.cast(kind, safe=False)
         return pa.chunked_array(self.chunks, kind)
 
 
-def _as_numbers(values: Any, comma: bool) -> Any | None:
+def _as_numbers(values: Any, comma: bool, whole: bool) -> Any | None:
     """Words as int64 or float64 where all of them are numbers or stand for nothing; else None.
 
-    With ``comma``, where commas don't separate fields, they may stand for the decimal point.
+    With ``comma``, where commas don't separate fields, they may stand for the decimal point. Without ``whole``,
+    int64 is not tried: the column had a fraction before.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = _cast(values)
+    found = _cast(values, whole)
     if found is None:
         trimmed = pc.utf8_trim_whitespace(values)
         nothing = pc.is_in(trimmed, value_set=pa.array(MISSING_WORDS, trimmed.type))
         if pc.all(nothing).as_py():
             return pa.nulls(len(values), pa.int64())
         values = pc.if_else(nothing, None, trimmed)
-        found = _cast(values)
+        found = _cast(values, whole)
         if found is None and comma and pc.all(pc.match_substring_regex(values, r"^[+-]?\d*,?\d+$")).as_py():
-            found = _cast(pc.replace_substring(values, ",", "."))
-    odd = found is not None and pc.any(pc.starts_with(pc.utf8_ltrim(values, "+-"), "0")).as_py()
-    if odd and pc.any(pc.match_substring_regex(values, r"^[+-]?0[0-9xX]")).as_py():
+            found = _cast(pc.replace_substring(values, ",", "."), whole)
+    if found is not None and pc.any(pc.match_substring_regex(values, r"^[+-]?0[0-9xX]")).as_py():
         return None  # "007" and "0x1F" are names
     return found
 
 
-def _cast(values: Any) -> Any | None:
+def _cast(values: Any, whole: bool) -> Any | None:
     import pyarrow as pa
 
-    for kind in (pa.int64(), pa.float64()):
+    for kind in (pa.int64(), pa.float64()) if whole else (pa.float64(),):
         try:
+            values.drop_null().slice(0, 64).cast(kind)  # a cast that fails is slow: find out on a few
             return values.cast(kind)
         except pa.ArrowInvalid:
             continue

@@ -130,7 +130,9 @@ def _guess_number(name: str, values: Any, missing: int, distinct: int | None) ->
 def _guess_string(name: str, values: Any, missing: int, distinct: int | None, folder: Path | None) -> Guess:
     import pyarrow.compute as pc
 
-    seen = undictionaried(values.filter(pc.invert(is_missing(values))).slice(0, LOOKED_AT))
+    seen = _known(values.slice(0, LOOKED_AT))
+    if len(seen) == 0:  # a column that begins with a long gap
+        seen = _known(values).slice(0, LOOKED_AT)
     if _are_image_paths(seen, folder):
         return Guess(IMAGE, missing, distinct)
     if pc.all(pc.match_substring_regex(seen, DATE)).as_py():
@@ -144,6 +146,12 @@ def _guess_string(name: str, values: Any, missing: int, distinct: int | None, fo
         note = f"almost every value is different, like an identifier; kinds={{{name!r}: 'text'}} uses it"
         return Guess(TEXT, missing, distinct) if words >= 2 else Guess(IGNORED, missing, distinct, note)
     return Guess(CATEGORY, missing, distinct)
+
+
+def _known(values: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return undictionaried(values.filter(pc.invert(is_missing(values))))
 
 
 def _are_image_paths(seen: Any, folder: Path | None) -> bool:
@@ -164,7 +172,7 @@ def _count_distinct(values: Any) -> int | None:
         head = pc.count_distinct(values.slice(0, LOOKED_AT), mode="only_valid").as_py()
         return None if head > 1 else pc.count_distinct(values, mode="only_valid").as_py()
     if is_string(values.type):
-        values = values.filter(pc.invert(is_missing(values)))
+        values = _known(values)
     return pc.count_distinct(values, mode="only_valid").as_py()
 
 

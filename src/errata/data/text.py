@@ -6,7 +6,7 @@ Only distinct words are hashed, one by one (BLAKE2, the same on every machine); 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,12 @@ def _cut(word: str, shortest: int, longest: int) -> list[str]:
     return [word[i : i + n] for n in range(shortest, longest + 1) for i in range(len(word) - n + 1) if n < len(word)]
 
 
+def _parts(data: Data) -> Iterator[tuple[int, list[str]]]:
+    """The texts, so many at a time that their Python objects don't fill the memory."""
+    for start in range(0, len(data), CHUNK):
+        yield start, data.subset(np.arange(start, min(start + CHUNK, len(data)))).texts()
+
+
 class TextEncoder(Encoder):
     """Texts as (N, L) int32 ids of hashed words and pairs of words; 0 fills up short texts.
 
@@ -187,12 +193,11 @@ class TextEncoder(Encoder):
 
     def fit(self, data: Data) -> TextEncoder:
         self._check(data)
-        texts = data.texts()
-        if not texts:
+        if len(data) == 0:
             raise DataError(f"{data.source} has no texts to learn an encoding from.")
         lengths, seen = [], np.empty(0, dtype=np.int32)
-        for start in range(0, len(texts), CHUNK):
-            offsets, ids = hash_texts(texts[start : start + CHUNK], 2**30, ngrams=self.ngrams, chars=self.chars)
+        for _, texts in _parts(data):
+            offsets, ids = hash_texts(texts, 2**30, ngrams=self.ngrams, chars=self.chars)
             lengths.append(np.diff(offsets))
             if self.buckets is None and len(seen) < MOST:
                 seen = np.union1d(seen, ids)
@@ -210,15 +215,13 @@ class TextEncoder(Encoder):
 
     def encode(self, data: Data) -> torch.Tensor:
         self._check(data)
-        texts = data.texts()
-        out = np.zeros((len(texts), self.length), dtype=np.int32)
-        for start in range(0, len(texts), CHUNK):
-            part = texts[start : start + CHUNK]
-            offsets, ids = hash_texts(part, self.size, ngrams=self.ngrams, chars=self.chars)
+        out = np.zeros((len(data), self.length), dtype=np.int32)
+        for start, texts in _parts(data):
+            offsets, ids = hash_texts(texts, self.size, ngrams=self.ngrams, chars=self.chars)
             lengths = np.minimum(np.diff(offsets), self.length)
             filled = np.arange(self.length) < lengths[:, None]
             source = offsets[:-1, None] + np.arange(self.length)
-            out[start : start + CHUNK][filled] = ids[source[filled]]
+            out[start : start + len(texts)][filled] = ids[source[filled]]
         return torch.from_numpy(out)
 
     def reading(self) -> dict[str, Any]:

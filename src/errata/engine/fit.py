@@ -34,7 +34,7 @@ from errata.errors import ErrataError, ParameterError
 from errata.parts import SampleMemory, System
 from errata.storage import make_folder
 
-__all__ = ["Fitted", "fit", "resolve_device"]
+__all__ = ["Fitted", "check_settings", "fit", "resolve_device"]
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 _SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
@@ -115,7 +115,7 @@ def fit(
     >>> len(fitted.history), system(x).argmax(1)
     (5, tensor([0, 1]))
     """
-    _check(epochs, devices, precision, resume, out)
+    check_settings(epochs, device, devices, precision, resume, out)
     begun = time.perf_counter()
     folder = Path(out) if out is not None else None
     checkpoint = folder / "checkpoints" / "last.ckpt" if folder else None
@@ -150,7 +150,8 @@ def fit(
     return Fitted(history.records, time.perf_counter() - begun, best.epoch, best.weights)
 
 
-def _check(epochs: Any, devices: Any, precision: Any, resume: bool, out: Any) -> None:
+def check_settings(epochs: Any, device: str, devices: Any, precision: Any, resume: bool, out: Any) -> None:
+    """Say what of ``fit``'s parameters makes no sense, before anything is written."""
     for name, value in (("epochs", epochs), ("devices", devices)):
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise ParameterError(f"{name} must be a whole number, 1 or more; got {value!r}.")
@@ -158,6 +159,7 @@ def _check(epochs: Any, devices: Any, precision: Any, resume: bool, out: Any) ->
         raise ParameterError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}.")
     if resume and out is None:
         raise ParameterError("resume needs the folder of the earlier run: give out=FOLDER.")
+    _accelerator(device, devices)
 
 
 def _take_over(system: System, carried: list[pl.Callback], saved: dict[str, Any]) -> None:

@@ -60,11 +60,13 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
     """
     system, codes = task.system, task.data.labels.codes
     inner = system.ledger(codes[task.trained], task.data.labels.classes)
-    weights = {"last": weights_of(system), "best": fitted.best_weights} if fitted.best_weights else {}
-    if select == "best" and weights:
-        system.load_state_dict(weights["best"], strict=False)  # all but the per-sample memories
-    predicted, own = _predictions(task, device)
-    ledger = _over_all_rows(task, inner, predicted, own, about)
+    weights: dict[str, dict[str, Any]] = {}
+    if fitted.best_weights:
+        own = {name: value.clone() for name, value in weights_of(system).items()}
+        weights = {"last": own, "best": fitted.best_weights}
+        system.load_state_dict(weights[select], strict=False)  # all but the per-sample memories
+    predicted, own_probability = _predictions(task, device)
+    ledger = _over_all_rows(task, inner, predicted, own_probability, about)
     last = fitted.history[-1] if fitted.history else {}
     metrics: dict[str, Any] = {
         "system": system.card.slug,

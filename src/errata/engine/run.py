@@ -18,7 +18,7 @@ from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import load_tensors, save_tensors
 from errata.engine.evaluation import predict_proba, scores
 from errata.engine.fit import resolve_device
-from errata.errors import LoadError, UnknownNameError
+from errata.errors import LoadError, ParameterError, UnknownNameError
 from errata.ledger import Ledger
 from errata.parts import System
 from errata.storage import make_folder, write_json
@@ -63,20 +63,6 @@ class Run:
             f"<Run: {self.system.card.slug} on {self.about.get('source', 'data')}, "
             f"{self.metrics.get('epochs')} epochs, {len(self.ledger):,} rows, {int(self.ledger.issue.sum()):,} issues>"
         )
-
-    def select(self, which: str) -> Run:
-        """Predict with the weights of the "last" epoch, or of the "best" by the held-out labels; returns itself.
-
-        Raises
-        ------
-        UnknownNameError
-            where no such weights are kept: without ``validation``, or in a run that was loaded
-        """
-        if which not in self.weights:
-            raise UnknownNameError("set of weights", which, self.weights, "Train with validation=0.1, say, to have both.")
-        self.system.load_state_dict(self.weights[which], strict=False)  # all but the per-sample memories
-        self.metrics["selected"] = which
-        return self
 
     # -- prediction ---------------------------------------------------------------------------------------------------
 
@@ -151,6 +137,36 @@ class Run:
             raise UnknownNameError("class", unknown[0], self.classes, "The run was trained on these classes only.")
         lookup = np.array([place.get(c, place.get(str(c), -1)) for c in labels.classes] + [-1], dtype=np.int64)
         return lookup[labels.codes]
+
+    def select(self, which: str) -> Run:
+        """Predict with the weights of the last epoch, or of the one that was best on the held-out labels.
+
+        Parameters
+        ----------
+        which : "last" or "best"
+
+        Returns
+        -------
+        Run
+            this one; ``save`` keeps the weights selected, and the ledger stays what the whole training has learned
+
+        Raises
+        ------
+        ParameterError
+            where no labels were held out (``validation=0.1``), or the run was loaded, with the weights selected then
+        """
+        if which not in ("last", "best"):
+            raise UnknownNameError("way to select the epoch", which, ("last", "best"))
+        now = self.metrics.get("selected", "last")
+        if which != now and which not in self.weights:
+            raise ParameterError(
+                f"This run has the weights of the {now} epoch only. Train with validation=0.1, say, and select before "
+                "saving: select='best' (--select best on the command line)."
+            )
+        if which != now:
+            self.system.load_state_dict(self.weights[which], strict=False)  # all but the per-sample memories
+            self.metrics["selected"] = self.about["select"] = which
+        return self
 
     # -- on disk ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from errata import systems
-from errata.engine.fit import fit
+from errata.engine.fit import check_settings, fit
 from errata.engine.outcome import describe, finish
 from errata.engine.run import FILES, Run
 from errata.engine.task import prepare
@@ -99,6 +99,7 @@ def train(
     True
     """
     _check(validation, select, seed)
+    check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
     reading, settings = split_options(rest, kind)
     folder = _claim(out, resume)
@@ -193,8 +194,6 @@ def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str
 
 def _claim(out: str | Path | None, resume: bool) -> Path | None:
     if out is None:
-        if resume:
-            raise ParameterError("resume needs the folder of the earlier run: give out=FOLDER.")
         return None
     folder = Path(out)
     taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []

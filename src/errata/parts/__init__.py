@@ -1,24 +1,30 @@
 """What training systems share: per-sample memory, teachers, mixing, mixtures, and the base class itself."""
 
-from errata.parts.batch import Batch, as_batch
-from errata.parts.distributed import (
-    all_reduce_sum,
-    from_first_rank,
-    gather_rows,
-    global_mean,
-    rank,
-    rank_weight,
-    rows_per_rank,
-    world_size,
-)
-from errata.parts.memory import SampleMemory
-from errata.parts.mixing import Mix, mixup
-from errata.parts.mixture import LossMixture
-from errata.parts.precision import in_float32
-from errata.parts.random import SharedRandom, random_state, restore_random_state
-from errata.parts.system import System
-from errata.parts.teacher import EMATeacher, fresh_copy
-from errata.parts.views import Views
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from errata.parts.batch import Batch, as_batch
+    from errata.parts.distributed import (
+        all_reduce_sum,
+        from_first_rank,
+        gather_rows,
+        global_mean,
+        rank,
+        rank_weight,
+        rows_per_rank,
+        world_size,
+    )
+    from errata.parts.memory import SampleMemory
+    from errata.parts.mixing import Mix, mixup
+    from errata.parts.mixture import LossMixture
+    from errata.parts.precision import in_float32
+    from errata.parts.random import SharedRandom, random_state, restore_random_state
+    from errata.parts.system import System
+    from errata.parts.teacher import EMATeacher, fresh_copy
+    from errata.parts.views import Views
 
 __all__ = [
     "Batch",
@@ -44,3 +50,41 @@ __all__ = [
     "rows_per_rank",
     "world_size",
 ]
+
+_PLACES = {
+    "Batch": "batch",
+    "EMATeacher": "teacher",
+    "LossMixture": "mixture",
+    "Mix": "mixing",
+    "SampleMemory": "memory",
+    "SharedRandom": "random",
+    "System": "system",
+    "Views": "views",
+    "all_reduce_sum": "distributed",
+    "as_batch": "batch",
+    "fresh_copy": "teacher",
+    "from_first_rank": "distributed",
+    "gather_rows": "distributed",
+    "global_mean": "distributed",
+    "in_float32": "precision",
+    "mixup": "mixing",
+    "random_state": "random",
+    "rank": "distributed",
+    "rank_weight": "distributed",
+    "restore_random_state": "random",
+    "rows_per_rank": "distributed",
+    "world_size": "distributed",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # late: a batch or a mixture needs no Lightning, which takes seconds to import
+    if name not in _PLACES:
+        raise AttributeError(f"module 'errata.parts' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"errata.parts.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

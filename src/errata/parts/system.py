@@ -166,8 +166,9 @@ class System(pl.LightningModule):
     def trust(self, given: Tensor) -> Tensor:
         """How far each given label is believed: (N,) codes -> (N,) in [0, 1]; NaN where nothing is known."""
         parts = []
+        given = given.to(self.belief.device)
         for rows in torch.arange(self.num_samples, device=self.belief.device).split(CHUNK):
-            own = given.to(rows.device)[rows]
+            own = given[rows]
             value = self.belief_in(rows).gather(1, own.clamp(min=0)[:, None].long())[:, 0]
             parts.append(torch.where(own == MISSING, torch.nan, value))
         return torch.cat(parts)
@@ -189,7 +190,7 @@ class System(pl.LightningModule):
         LedgerError
             where ``given`` has another length than the samples the system was made for
         """
-        codes = torch.as_tensor(np.asarray(given), dtype=torch.int64)
+        codes = torch.as_tensor(given if isinstance(given, Tensor) else np.asarray(given)).cpu().long()
         if codes.shape != (self.num_samples,):
             raise LedgerError(
                 f"Expected one given label for each of the {self.num_samples} samples; got shape {tuple(codes.shape)}."

@@ -127,7 +127,7 @@ def decide(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: 
     label = form.get("label") if action == "relabel" else None
     # the form's key, so that a form sent twice counts once; another answer on the same form is another decision
     key = f"{form['key']}:{action}:{label or ''}" if form.get("key") else None
-    with queue.record.writing():  # the decision and the next row in one: the disk is waited for once
+    with queue.together():  # the decision and the next row in one: the disk is waited for once
         made = queue.decide(name, position, action, label, form.get("note", "").strip()[:NOTE], key)
         following = queue.claim(name, wanted, after=position)
     return _answer(request, pages, name, form["csrf"], wanted, following, told(made), made)
@@ -137,7 +137,7 @@ def decide(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: 
 def undo(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: Fields) -> Response:
     """Take back the decision that the form names, or the last one, and show its row again."""
     queue, which = pages.queue, form.get("decision", "")
-    with queue.record.writing():
+    with queue.together():
         undone = queue.undo(name, int(which) if which.isdecimal() and len(which) < 19 else None)
         position = queue.claim(name, wanted) if undone is None else queue.position(undone.row)
     said = "There is nothing to undo." if undone is None else f"Undone: {told(undone)}"

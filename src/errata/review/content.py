@@ -37,7 +37,7 @@ class Look:
     text : the text, where the row is one
     cut : how many characters of it are left out
     picture : whether there is a picture
-    values : the row's values by column, where there are columns besides the label
+    values : the row's values by column, where there are columns besides the label and the text
     """
 
     text: str | None = None
@@ -94,7 +94,10 @@ class Content:
         place = int(self._rows[position])
         preview = self._light.preview(place)
         text = preview.text
-        shown = {name: _words(value) for name, value in (preview.row or {}).items() if name != self._data.label_name}
+        elsewhere = {self._data.label_name}
+        if text is not None:
+            elsewhere |= {column.name for column in self._data.features if column.kind == "text"}
+        shown = {name: _words(value) for name, value in (preview.row or {}).items() if name not in elsewhere}
         if self._data.kind == "image" and self._data.table is None:
             shown = {"file": _name(self._data, place)}
         cut = max(0, len(text) - TEXT) if text is not None else 0

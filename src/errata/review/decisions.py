@@ -21,6 +21,7 @@ import numpy as np
 
 from errata.errors import ErrataError, LedgerError, ParameterError, UnknownNameError
 from errata.review import _tables
+from errata.review._schema import check_owner, make_tables
 from errata.review.agreement import Agreement, agree, consensus
 
 if TYPE_CHECKING:
@@ -30,41 +31,11 @@ __all__ = ["ACTIONS", "FILE", "Decision", "Decisions", "Row"]
 
 FILE = "decisions.sqlite"
 ACTIONS = ("keep", "relabel", "drop", "skip")
-FORMAT = 1
-APPLICATION = 0x45525241  # "ERRA": the file says whose it is
 BUSY = 15.0  # seconds to wait for another process that writes to the same file
 
 Row = int | str
 """What a row is called: its number in the data, or its name where the ledger's index holds names."""
 
-_SCHEMA = """
-CREATE TABLE decisions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    row NOT NULL,
-    action TEXT NOT NULL CHECK (action IN ('keep', 'relabel', 'drop', 'skip')),
-    label TEXT CHECK ((action = 'relabel') = (label IS NOT NULL)),
-    reviewer TEXT NOT NULL,
-    "when" TEXT NOT NULL,
-    note TEXT NOT NULL DEFAULT '',
-    key TEXT UNIQUE
-);
-CREATE INDEX decisions_by_row ON decisions (row, reviewer, id);
-CREATE INDEX decisions_by_reviewer ON decisions (reviewer, id);
-CREATE TABLE undone (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    decision INTEGER NOT NULL UNIQUE REFERENCES decisions (id),
-    "when" TEXT NOT NULL
-);
-CREATE TABLE leases (reviewer TEXT PRIMARY KEY, row NOT NULL, until REAL NOT NULL);
-CREATE TABLE about (key TEXT PRIMARY KEY, value NOT NULL);
-CREATE VIEW history AS
-    SELECT d.id, d.row, d.action, d.label, d.reviewer, d."when", d.note, u."when" AS undone
-    FROM decisions d LEFT JOIN undone u ON u.decision = d.id;
-CREATE VIEW standing AS
-    SELECT * FROM history h WHERE undone IS NULL AND NOT EXISTS (
-        SELECT 1 FROM history later
-        WHERE later.row = h.row AND later.reviewer = h.reviewer AND later.id > h.id AND later.undone IS NULL);
-"""
 _COLUMNS = 'id, row, action, label, reviewer, "when", note, undone'
 
 
@@ -144,25 +115,11 @@ class Decisions:
 
     def _prepare(self) -> None:
         with self._explained():
-            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            (application,) = self._db.execute("PRAGMA application_id").fetchone()
-            if tables and application != APPLICATION:
-                raise LedgerError(f"{self.path} is a database, but no record of decisions. Give another path.")
+            check_owner(self._db, self.path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
         with self.writing():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version > FORMAT:
-                raise LedgerError(
-                    f"{self.path} was written by a newer errata (format {version}; this one reads up to {FORMAT}). "
-                    "Upgrade with: pip install --upgrade errata"
-                )
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {FORMAT}")
-                self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+            make_tables(self._db, self.path)
 
     def __enter__(self) -> Decisions:
         return self

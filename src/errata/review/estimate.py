@@ -39,8 +39,8 @@ class ErrorsLeftEstimator:
     """Estimates the errors left.
 
     The ledger expects ``1 - trust`` errors of each row. Where reviewers find more or fewer, the expectation is scaled,
-    in ten bands of trust on their own: ``ratio = (found + PRIOR * r) / (expected + PRIOR)``, where ``r`` is the same
-    ratio over all bands, itself drawn to 1. A band where nothing was decided yet is thus scaled like the whole, and a
+    in ten bands of trust on their own: ``ratio = (found + PRIOR * r) / (expected + PRIOR)``, where ``r`` is the ratio
+    in the other bands, itself drawn to 1. A band where nothing was decided yet is thus scaled like the others, and a
     few decisions don't upset anything. (Found errors taken as Poisson, with a gamma prior around the ledger's word.)
 
     Parameters
@@ -78,8 +78,8 @@ class ErrorsLeftEstimator:
         band = self.band[decided]
         expected = np.bincount(band, weights=self.doubt[decided], minlength=BANDS)
         found = np.bincount(band[wrong], minlength=BANDS)
-        overall = (found.sum() + PRIOR) / (expected.sum() + PRIOR)
-        ratio = (found + PRIOR * overall) / (expected + PRIOR)
+        elsewhere = (found.sum() - found + PRIOR) / (expected.sum() - expected + PRIOR)
+        ratio = (found + PRIOR * elsewhere) / (expected + PRIOR)
         undecided = self.rows_of_band - np.bincount(band, minlength=BANDS)
         stated = np.maximum(self.doubt_of_band - expected, 0.0)
         left = np.minimum(ratio * stated, undecided)

@@ -158,6 +158,7 @@ class Pages:
             "agreement.html.j2",
             reviewer=reviewer,
             agreement=agreement,
+            progress=self.queue.progress(reviewer),
             disputed=disputed[:DISPUTED],
             more=max(0, len(disputed) - DISPUTED),
             overlap=self.queue.overlap,

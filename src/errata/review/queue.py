@@ -6,7 +6,6 @@ brought up to date before every answer, so that several servers may share one re
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from errata.errors import LedgerError, ParameterError, UnknownNameError
+from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.review.agreement import verdict
 from errata.review.decisions import Decision, Decisions, Row
 from errata.review.estimate import ErrorsLeft, ErrorsLeftEstimator
 from errata.review.filters import Filter
+from errata.review.places import Places, check_owner
 
 __all__ = ["Progress", "Queue"]
 
 LEASE = 600.0
-CHUNK = 1 << 16
+CHUNK = 256
 VIEWS = 32
 """Filtered orders that are kept; a reviewer has one in use."""
 
@@ -93,15 +93,15 @@ class Queue:
         self.ledger, self.record, self.overlap, self.lease = ledger, record, overlap, lease
         self.classes = [str(c) for c in ledger.classes]
         self.order = ledger.order if budget is None else ledger.order[:budget]
-        self.goal = ledger.issue if budget is None else _mask(len(ledger), self.order)
+        self.goal = ledger.issue if budget is None else np.isin(np.arange(len(ledger)), self.order)
         self.goals = int(self.goal.sum())
         self.rank = ledger.rank
-        self._places = _Places(ledger.index)
+        self._places = Places(ledger.index)
         self._estimator = ErrorsLeftEstimator(ledger.trust)
         self._views: OrderedDict[Any, np.ndarray] = OrderedDict()
         self._forget()
         with record.writing():
-            _check_owner(record, ledger)
+            check_owner(record, ledger)
             record.note_about("overlap", overlap)
             self.refresh()
 
@@ -127,6 +127,19 @@ class Queue:
 
     # -- what reviewers do --------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Several of these calls as one, on the disk when the block has ended; where that fails, none has happened."""
+        try:
+            with self.record.writing():
+                self.refresh()
+                yield
+                self.refresh()
+        except BaseException:
+            with self.record.lock:
+                self._forget()
+            raise
+
     def claim(self, reviewer: str, choice: Filter, after: int | None = None, back: bool = False) -> int | None:
         """The position of the row that a reviewer shall look at; None where none is left.
 
@@ -140,7 +153,7 @@ class Queue:
         after : the position that he looks at now, for leafing through
         back : the one before instead of the one after
         """
-        with self._consistent():
+        with self.together():
             if choice.show != "open":
                 return self._leaf(reviewer, choice, after, back)
             held = {name: self._places.find(row) for name, row in self.record.leases().items()}
@@ -156,7 +169,7 @@ class Queue:
 
     def visit(self, reviewer: str, position: int) -> None:
         """Note that a reviewer looks at a row that he chose himself."""
-        with self._consistent():
+        with self.together():
             self.record.lease(reviewer, self.row(position), self.lease)
 
     def decide(
@@ -184,12 +197,12 @@ class Queue:
             action, label = "keep", None
         if action == "keep" and given == MISSING:
             raise ParameterError(f"Row {self.row(position)} has no label to keep. Give it one, drop or skip it.")
-        with self._consistent():
+        with self.together():
             return self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
 
     def undo(self, reviewer: str, decision: int | None = None) -> Decision | None:
         """Take back the reviewer's last decision (or the one with that id); its row is his to look at again."""
-        with self._consistent():
+        with self.together():
             undone = self.record.undo(reviewer, decision)
             if undone is not None:
                 self.record.lease(reviewer, undone.row, self.lease)
@@ -209,7 +222,7 @@ class Queue:
 
     def progress(self, reviewer: str) -> Progress:
         """How far the review is, with the estimate of the errors left."""
-        with self._consistent():
+        with self.together():
             decided = np.flatnonzero(self._complete)
             left = self._estimator.estimate(decided, self._wrong[decided])
             return Progress(
@@ -223,7 +236,7 @@ class Queue:
 
     def waiting(self, reviewer: str) -> tuple[int, int]:
         """Why nothing is left: how many rows are with others just now, and how many this reviewer has skipped."""
-        with self._consistent():
+        with self.together():
             with_others = len({row for name, row in self.record.leases().items() if name != reviewer})
             return with_others, len(self._skipped.get(reviewer, ()))
 
@@ -261,8 +274,10 @@ class Queue:
 
     def _first_open(self, reviewer: str, choice: Filter, held: Counter[int]) -> int | None:
         seen, view = self._seen_by(reviewer), self._view(choice)
-        for start in range(0, len(view), CHUNK):
-            part = view[start : start + CHUNK]
+        start, size = 0, CHUNK
+        while start < len(view):
+            part = view[start : start + size]
+            start, size = start + size, 4 * size  # mostly it is among the first; else few steps reach the end
             for position in part[~(self._complete[part] | seen[part])]:
                 if held[int(position)] < self._slots(int(position)):
                     return int(position)
@@ -298,19 +313,6 @@ class Queue:
         self._actions: Counter[str] = Counter()
         self._seen: dict[str, np.ndarray] = {}
         self._skipped: dict[str, set[int]] = {}
-
-    @contextmanager
-    def _consistent(self) -> Iterator[None]:
-        """A transaction in which the state is up to date; where it fails, the state is worked out anew."""
-        try:
-            with self.record.writing():
-                self.refresh()
-                yield
-                self.refresh()
-        except BaseException:
-            with self.record.lock:
-                self._forget()
-            raise
 
     def refresh(self) -> None:
         """Take in what was decided or undone since, by whomever."""
@@ -356,55 +358,3 @@ class Queue:
         answered = self._seen_by(reviewer).copy()
         answered[list(self._skipped[reviewer])] = False
         return answered
-
-
-class _Places:
-    """Where each row is, by binary search: a million rows need no dictionary."""
-
-    def __init__(self, index: np.ndarray) -> None:
-        self.numbers = index.dtype.kind in "iu"
-        names = index if self.numbers else index.astype(str)
-        rising = bool((names[1:] > names[:-1]).all())
-        self.sorter = None if rising else np.argsort(names, kind="stable")
-        self.names = names if self.sorter is None else names[self.sorter]
-        twice = self.names[1:][self.names[1:] == self.names[:-1]]
-        if len(twice):
-            raise LedgerError(
-                f"A review needs each row once; the ledger's row {twice[0]} occurs more than once. "
-                "Make the ledger anew, with an index of its own for each row."
-            )
-
-    def find(self, row: str | Row) -> int | None:
-        if self.numbers:
-            try:
-                row = int(row)
-            except ValueError:
-                return None
-            if not -(2**62) < row < 2**62:
-                return None
-        at = int(np.searchsorted(self.names, row if self.numbers else str(row)))
-        if at == len(self.names) or self.names[at] != row:
-            return None
-        return at if self.sorter is None else int(self.sorter[at])
-
-
-def _mask(n: int, positions: np.ndarray) -> np.ndarray:
-    mask = np.zeros(n, dtype=bool)
-    mask[positions] = True
-    return mask
-
-
-def _check_owner(record: Decisions, ledger: Ledger) -> None:
-    """A record belongs to the rows and the given labels that it was begun with; proposals and trust may change."""
-    seen = hashlib.blake2b(digest_size=16)
-    seen.update(repr([str(c) for c in ledger.classes]).encode())
-    seen.update(np.ascontiguousarray(ledger.given).tobytes())
-    index = ledger.index if ledger.index.dtype.kind in "iu" else ledger.index.astype(str)
-    seen.update(np.ascontiguousarray(index).tobytes())
-    known = record.about("ledger")
-    if known is not None and known != seen.hexdigest():
-        raise LedgerError(
-            f"{record.path} holds decisions on other rows, or on other labels, than this ledger has. Were the data "
-            "changed and audited anew in the same folder? Move that file away to begin a new review."
-        )
-    record.note_about("ledger", seen.hexdigest())

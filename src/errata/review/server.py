@@ -87,8 +87,10 @@ def serve(
     uvicorn = optional("uvicorn", "review", "The review page")
     token = _token(host, token)
     listening = _listen(host, port)
+    name = _user() if is_loopback(host) else ""
+    what: dict[str, Any] = {"overlap": overlap, "budget": budget, "reviewer": reviewer, "data": data}
     try:
-        with build(folder, overlap=overlap, budget=budget, reviewer=reviewer, data=data) as (app, opened):
+        with build(folder, suggestion=name, **what) as (app, opened):
             guard = guarded(app, host, token, hosts)
             config = uvicorn.Config(
                 guard,
@@ -116,6 +118,7 @@ def build(
     budget: int | None = None,
     reviewer: str | None = None,
     data: Any = None,
+    suggestion: str = "",
 ) -> Iterator[tuple[Any, Opened]]:
     """The web application of a folder, and what it is about; parameters as of ``serve``. Closed at the end."""
     optional("fastapi", "review", "The review page")
@@ -137,7 +140,7 @@ def build(
         pages = Pages(queue, content, title)
         decided = queue.progress("").decided
         opened = Opened("", folder, record.path, len(ledger), int(ledger.issue.sum()), decided)
-        yield create_app(pages, reviewer=reviewer, suggestion=_user()), opened
+        yield create_app(pages, reviewer=reviewer, suggestion=suggestion), opened
 
 
 def guarded(app: Any, host: str, token: str | None, hosts: Sequence[str] = ()) -> Guard:

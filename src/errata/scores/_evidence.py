@@ -46,25 +46,27 @@ class Evidence:
     counts: NDArray[np.int64]
 
     def by_class(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Return the rows sorted by class (missing ones first, else in order), and (K,) where each class ends."""
-        order = np.argsort(narrowed(self.given + 1, len(self.counts) + 1), kind="stable")
-        return order, np.cumsum(self.counts) + (len(self.given) - self.counts.sum())
+        """Return the labelled rows sorted by class, in order within each, and (K,) where each class ends."""
+        order = np.argsort(narrowed(self.given, len(self.counts) + 1), kind="stable")
+        return order[: self.counts.sum()], np.cumsum(self.counts)
 
 
 def narrowed(numbers: NDArray[Any], limit: int) -> NDArray[Any]:
-    """Return integers in [0, limit) in eight or sixteen bits if they fit: NumPy sorts those stably in linear time."""
-    return numbers.astype(np.min_scalar_type(limit - 1)) if limit <= 2**16 else numbers
+    """Return integers in [0, limit) in as few bits as hold them, and -1 as the largest number of these bits.
+
+    Up to sixteen bits are sorted stably in linear time.
+    """
+    return numbers.astype(np.min_scalar_type(limit - 1))
 
 
 def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
     """Check the probabilities and gather the evidence, in one reading."""
-    own = np.empty(reader.num_rows, reader.dtype)
-    rival_prob = np.empty(reader.num_rows, reader.dtype)
+    own, rival_prob = np.empty((2, reader.num_rows), reader.dtype)  # one allocation, large enough for large pages
     predicted = np.empty(reader.num_rows, np.int32)
     contested = np.empty(reader.num_rows, bool)
     slack = reader.dtype.type(_CONTEST_SLACK)
 
-    def work(start: int, stop: int) -> None:
+    def work(start: int, stop: int) -> NDArray[np.int64]:
         block = reader.copy(start, stop)
         check_block(block, start)
         flat = block.reshape(-1)
@@ -80,21 +82,23 @@ def gather(reader: BlockReader, given: NDArray[np.int32]) -> Evidence:
         own[start:stop], rival_prob[start:stop] = mine, theirs
         predicted[start:stop] = np.where(ahead, rival, label)
         contested[start:stop] = clearly & (given[start:stop] >= 0)
+        return np.bincount(given[start:stop] + 1, minlength=reader.num_classes + 1)
 
-    reader.run(work)
-    counts = np.bincount(given + 1, minlength=reader.num_classes + 1)[1:]
-    return Evidence(given, own, rival_prob, predicted, contested, counts)
+    counts = np.zeros(reader.num_classes + 1, np.int64)
+    for of_block in reader.map(work):
+        counts += of_block
+    return Evidence(given, own, rival_prob, predicted, contested, counts[1:])
 
 
 def mean_self_confidence(evidence: Evidence) -> NDArray[np.float64]:
     """Return (K,) each class's threshold: the mean probability of its own label; infinite for a class without rows."""
     counts = evidence.counts
     order, ends = evidence.by_class()
-    ordered = evidence.own[order]
     thresholds = np.full(len(counts), np.inf)
     for k in np.flatnonzero(counts):
         # the mean in the probabilities' own precision, as numpy takes it of a column
-        thresholds[k] = max(float(ordered[ends[k] - counts[k] : ends[k]].mean()), _LOWEST_THRESHOLD)
+        mean = evidence.own[order[ends[k] - counts[k] : ends[k]]].mean()
+        thresholds[k] = max(float(mean), _LOWEST_THRESHOLD)
     return thresholds
 
 
@@ -147,8 +151,9 @@ def count_pairs(given: NDArray[np.int32], counted: NDArray[np.int32], num_classe
     """Return (K, K) how many rows are labelled i and confidently counted to j."""
     total = np.zeros(num_classes * num_classes, np.int64)
     step = max(_COUNT_ROWS, total.size)
-    for start in range(0, len(given), step):
-        g, c = given[start : start + step], counted[start : start + step]
-        known = np.flatnonzero(c >= 0)
-        total += np.bincount(g[known].astype(np.int64) * num_classes + c[known], minlength=total.size)
+    for start in range(0, len(given), step):  # in parts, since bincount makes a wider copy of what it counts
+        part = slice(start, start + step)
+        known = np.flatnonzero(counted[part] >= 0)
+        pairs = given[part][known].astype(np.int64) * num_classes + counted[part][known]
+        total += np.bincount(pairs, minlength=total.size)
     return total.reshape(num_classes, num_classes)

@@ -21,6 +21,7 @@ _CLEAR = 3e-6
 """Above this, a margin belongs to a contested row for certain, whatever the rounding."""
 
 _LEAST_BUFFER = 2**18
+_PART_ROWS = 2**16
 
 
 @dataclass
@@ -142,11 +143,12 @@ def _offer_predicted(evidence: Evidence, top: TopMargins) -> None:
     These are known without reading the probabilities again, and are most of what is kept in the end: the least margins
     that they lead to keep nearly all others out.
     """
-    rows = np.flatnonzero(evidence.contested)
-    pairs = evidence.given[rows].astype(np.int64) * len(evidence.counts) + evidence.predicted[rows]
-    margins = evidence.rival_prob[rows] - evidence.own[rows]
-    good = np.flatnonzero(margins >= top.least[pairs])
-    top.add(pairs[good], margins[good], rows[good])
+    for start in range(0, len(evidence.given), _PART_ROWS):
+        rows = start + np.flatnonzero(evidence.contested[start : start + _PART_ROWS])
+        pairs = evidence.given[rows].astype(np.int64) * len(evidence.counts) + evidence.predicted[rows]
+        margins = evidence.rival_prob[rows] - evidence.own[rows]
+        good = np.flatnonzero(margins >= top.least[pairs])
+        top.add(pairs[good], margins[good], rows[good])
     top.settle()
 
 

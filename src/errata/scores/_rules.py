@@ -50,14 +50,17 @@ class Case:
 
     def self_confidence(self) -> NDArray[Any]:
         """(N,) probability of the given label, NaN where it is missing."""
-        return self._known(self.evidence.own)
+        return self._known(self.evidence.own.copy())
 
     def normalized_margin(self) -> NDArray[Any]:
         """(N,) margin of the given label over its rival, from [-1, 1] to [0, 1], NaN where it is missing."""
-        return self._known((self.evidence.own - self.evidence.rival_prob + 1) / 2)
+        margin = self.evidence.own - self.evidence.rival_prob
+        margin += 1
+        margin /= 2
+        return self._known(margin)
 
     def _known(self, scores: NDArray[Any]) -> NDArray[Any]:
-        scores = np.clip(scores, 0, 1)
+        np.clip(scores, 0, 1, out=scores)
         scores[self.evidence.given < 0] = np.nan
         return scores
 

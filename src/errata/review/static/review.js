@@ -4,6 +4,8 @@
 (() => {
   document.documentElement.classList.add("js");
   const work = document.getElementById("work");
+  const first = document.querySelector("input[autofocus]");
+  if (first) first.select();
   if (!work) return;
   const get = (id) => document.getElementById(id);
   const picker = get("picker"), find = get("find"), found = get("found"), zoom = get("zoom");
@@ -42,7 +44,7 @@
       for (let pause = 500; ; pause = Math.min(2 * pause, 8000)) {
         let response;
         try {
-          response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+          response = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "application/json" } });
         } catch {
           trouble("Not saved yet: the server does not answer. Trying again …");
           await wait(pause);

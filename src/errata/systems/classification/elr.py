@@ -242,8 +242,9 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
     Notes
     -----
     Both networks are trained on each batch, by the sum of their losses with one optimiser; neither loss depends on the
-    other network's weights, so this is what two optimisers do. The authors take turns by epochs on one GPU (the second
-    network sees targets of a teacher one epoch older or younger) and train both at once on two.
+    other network's weights, so this is what two optimisers do. The authors take turns by epochs on one GPU, so that a
+    teacher stands still while the other network learns; on two GPUs they train both at once, with teachers of the epoch
+    before.
     The averaged networks stay in training mode, so their batch normalisation uses the batch's statistics, as the
     authors' do; they start as copies of their students, while the authors draw them anew (the ramp makes both vanish).
     Predictions are the mean of both networks' logits.
