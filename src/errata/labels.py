@@ -146,7 +146,7 @@ def _factorize_floats(array: np.ndarray, name: str) -> tuple[np.ndarray, list[An
     if broken.any():
         row = int(np.flatnonzero(broken)[0])
         raise DataError(
-            f"'{name}' holds numbers that are not whole, such as {array[row]!r} in row {row}; errata expects classes. "
+            f"'{name}' holds numbers that are not whole, such as {float(array[row])!r} in row {row}; errata expects classes. "
             "Choose another label column, or cut the numbers into classes first."
         )
     codes = np.full(len(array), MISSING, dtype=np.int64)

@@ -184,9 +184,10 @@ class Ledger:
     def _frame(self, rows: np.ndarray) -> pd.DataFrame:
         import pandas as pd
 
+        classes = pd.Index(self.classes)
         data: dict[str, Any] = {
-            "given": pd.Categorical.from_codes(self.given[rows], categories=self.classes),
-            "proposed": pd.Categorical.from_codes(self.proposed[rows], categories=self.classes),
+            "given": pd.Categorical.from_codes(self.given[rows], categories=classes),
+            "proposed": pd.Categorical.from_codes(self.proposed[rows], categories=classes),
             "trust": self.trust[rows],
             "issue": self.issue[rows],
             "rank": self.rank[rows],
