@@ -83,8 +83,14 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 0))
     for heading in headings:
         right = heading in ("row", "rows", "trust")
+        wide = heading in ("given", "proposed", "probably")  # long class names give way to numbers and content
         table.add_column(
-            heading, justify="right" if right else "left", no_wrap=heading != "preview", overflow="ellipsis"
+            heading,
+            justify="right" if right else "left",
+            no_wrap=heading != "preview",
+            overflow="ellipsis",
+            min_width=6 if right else 16 if heading == "preview" else None,
+            max_width=20 if wide else None,
         )
     return table
 
