@@ -2,7 +2,7 @@
 
 A result file benchmarks/results/NAME.json, as benchmarks/_record.py writes it, has in its ``result`` beside all that
 was measured a list ``tables``: ``{"title": ..., "columns": [...], "rows": [[...], ...], "note": ...}`` (title and note
-are optional). A document shows them between two comments::
+are optional), or benchmarks/_tables.py draws them from it. A document shows them between two comments::
 
     <!-- results: NAME -->
     <!-- /results -->
@@ -18,6 +18,9 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+from _tables import tables_of
 
 BLOCK = re.compile(r"(<!-- results: (?P<name>[^\s>]+) -->\n)(?P<body>.*?)(<!-- /results -->)", flags=re.S)
 
@@ -48,7 +51,7 @@ def load(root: Path, name: str) -> dict[str, Any]:
 def render(root: Path, name: str) -> str:
     """The Markdown of a result: its tables, and a line that says how and where it was measured."""
     record = load(root, name)
-    tables = record.get("result", {}).get("tables")
+    tables = tables_of(name, record.get("result", {}))
     if not tables:
         raise RenderError(f"benchmarks/results/{name}.json has no tables to show")
     missing = [key for key in ("command", "commit", "machine") if not record.get(key)]

@@ -87,7 +87,8 @@ class Cells:
         self.setting = setting
         self.device = device
         self.path = Path(RESULTS) / f"claims-{setting.name}.json"
-        self.cells: list[dict[str, Any]] = json.loads(self.path.read_text())["cells"] if self.path.exists() else []
+        kept = json.loads(self.path.read_text())["result"] if self.path.exists() else {"cells": []}
+        self.cells: list[dict[str, Any]] = kept["cells"]
 
     def fill(self, system: str, seeds: int, *, again: bool = False) -> None:
         """Measure the seeds of ``system`` that are not kept yet; each is written as soon as it is known."""

@@ -198,7 +198,7 @@ def test_new_images_of_another_size_are_brought_to_the_models(tmp_path):
     encoder = encoder_for(data).fit(data)
     new = read(table([blob(colour((90, 50)))] * 2))
     assert encoder.encode(new).shape == (2, 3, 16, 16)
-    assert encoder.reading() == {"image_column": "image", "image_size": 16}
+    assert encoder.reading() == {"image_column": "image", "image_size": [16, 16]}
     with pytest.raises(DataError, match=r"\(3, 16, 16\), as in training; got \(3, 8, 8\)"):
         encoder.encode(read(np.zeros((2, 3, 8, 8), dtype=np.uint8)))
 
@@ -256,3 +256,19 @@ def test_a_column_that_holds_no_images_is_told():
     with pytest.raises(DataError, match="several columns of images: image, second"):
         read(two)
     assert [c.kind for c in read(two, image_column="second").columns] == ["ignored", "category", "image"]
+
+
+def test_labels_for_all_rows_fit_the_rows_that_could_be_read():
+    source = table([blob(colour()), b"junk", blob(colour()), blob(colour())]).drop_columns("label")
+    data = read(source, ["a", "b", "c", "a"], unreadable="skip")
+    assert data.labels.names().tolist() == ["a", "c", "a"]
+    assert data.labels.classes == ["a", "b", "c"]
+    with pytest.raises(DataError, match=r"each of the 3 rows .*; got 2"):
+        read(source, ["a", "b"], unreadable="skip")
+
+
+@pytest.mark.parametrize("size", [0, 2.5, True, (8,), (8, 9, 9), 5000])
+def test_a_size_that_makes_no_sense_is_told(size):
+    with pytest.raises(ParameterError, match="image_size"):
+        read(table([blob(colour())] * 2), image_size=size)
+    assert read(table([blob(colour())] * 2), image_size=(6, 9)).images.shape == (3, 6, 9)

@@ -220,3 +220,35 @@ def test_a_mapping_and_an_arrow_table_are_tables_too():
     assert read(pa.table(columns)).column("a").to_pylist() == [1.5, 2.5, 3.5]
     with pytest.raises(DataError, match="one length"):
         read({"a": [1], "label": [1, 2]})
+
+
+def test_unusual_arrow_types_are_read():
+    columns = {
+        "view": pa.array(["some words to read", "more words to read", "and a third text here"], pa.string_view()),
+        "half": pa.array(np.array([0.5, 1.5, 2.5], dtype=np.float16)),
+        "decimal": pa.array([1, 2, 4], pa.decimal128(8, 2)),
+        "clock": pa.array([1, 2, 3], pa.time32("s")),
+        "label": pa.array(["a", "b", "a"], pa.large_string()),
+    }
+    data = read(pa.table(columns))
+    assert data.texts()[2] == "and a third text here"
+    numbers = read(pa.table(columns), features=["half", "decimal"], kinds={"clock": "number"})
+    assert [c.kind for c in numbers.features] == ["number", "number"]
+    clock = read(pa.table(columns), features=["clock"])
+    assert [c.kind for c in clock.features] == ["number"]
+
+
+def test_a_kind_that_a_column_can_not_have_is_told():
+    table = pa.table({"x": [[1, 2], [3, 4]], "n": [1.5, 2.5], "label": [0, 1]})
+    for kind in ("number", "category", "text"):
+        with pytest.raises(DataError, match=r"'x' .* no number, category or text"):
+            read(table, kinds={"x": kind})
+    with pytest.raises(DataError, match="can't be images"):
+        read(table, kinds={"x": "image"})
+    with pytest.raises(DataError, match=r"'x' .* can't be a feature"):
+        read(table, features=["x"])
+
+
+def test_classes_that_differ_in_capitals_only_are_pointed_out():
+    data = read(pd.DataFrame({"n": [1.5, 2.5, 3.5], "label": ["Cat", "cat", "dog"]}))
+    assert any("'Cat' and 'cat'" in line for line in data.describe())

@@ -9,7 +9,7 @@ from errata import noise
 
 @pytest.fixture(scope="session")
 def digits():
-    """Scikit-learn's digits: training features and labels, 40 % of them wrong, the true labels, and a clean test set."""
+    """Training features and labels, 40 % of them wrong; the true labels; and a clean test set."""
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order], y[order]

@@ -23,7 +23,7 @@ def test_probabilities_of_tensors_arrays_and_datasets_agree(system, tmp_path):
     np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(predict_proba(system, x, batch_size=3), expected, rtol=1e-6)
     np.testing.assert_array_equal(predict_proba(system, x.numpy()), expected)
-    np.testing.assert_array_equal(predict_proba(system, [row for row in x]), expected)
+    np.testing.assert_array_equal(predict_proba(system, list(x)), expected)
     np.save(tmp_path / "x.npy", x.numpy())
     np.testing.assert_array_equal(predict_proba(system, np.load(tmp_path / "x.npy", mmap_mode="r")), expected)
     assert system.training  # left in the mode it was in

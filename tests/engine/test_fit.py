@@ -252,20 +252,6 @@ def test_half_precision_trains():
     assert system.model[0].weight.dtype == torch.float32
 
 
-def test_two_processes_train_as_one():
-    one, two = make("elr", dropout=0.0), make("elr", dropout=0.0)
-    for system in (one, two):
-        system.model[1] = nn.Identity()  # batch statistics are a rank's own
-    expected = run(one, 3)
-    found = run(two, 3, devices=2)
-    given = blobs()[1].numpy()
-    a, b = one.ledger(given), two.ledger(given)
-    np.testing.assert_allclose(a.trust, b.trust, atol=1e-5)
-    np.testing.assert_array_equal(a.proposed, b.proposed)
-    assert [r["epoch"] for r in found.history] == [1, 2, 3]
-    assert found.history[-1]["train_loss"] == pytest.approx(expected.history[-1]["train_loss"], abs=1e-5)
-
-
 def test_device_names():
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

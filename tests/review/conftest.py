@@ -30,7 +30,7 @@ def write_ledger(folder: Path, n: int = 30, classes: Sequence[str] = ("cat", "do
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
         writer.writerows(
-            (f"This is the long text of animal {i}, which says: meow.", classes[c]) for i, c in enumerate(given)
+            (f"This is the long text of animal {i}, which says meow.", classes[c]) for i, c in enumerate(given)
         )
     about = {"source": str(source), "label": "label", **meta}
     ledger = Ledger(given, proposed, np.arange(n) / n, classes=list(classes), meta=about)

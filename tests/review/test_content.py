@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -90,12 +91,12 @@ def test_a_training_tells_in_run_json_how_its_data_were_read(tmp_path, make_ledg
     [
         (lambda path: path.unlink(), "no longer there"),
         (
-            lambda path: path.write_text("text,label\nan only long text of animals,cat\n"),
-            "29 of the 30 rows are no longer there",
+            lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[:11])),
+            "20 of the 30 rows are no longer there",
         ),
         (
-            lambda path: path.write_text(path.read_text().replace("animal 4, which says meow.,dog", "animal 4,owl")),
-            "row 4",
+            lambda path: path.write_text(re.sub(r"(animal 4\D.*),dog", r"\1,owl", path.read_text())),
+            "1 rows have another label than it says, the first in row 4",
         ),
         (lambda path: path.write_bytes(b"\xff\xfe\x00rubbish"), "Only row numbers"),
         (lambda path: path.write_text(path.read_text().replace("text,label", "text,name")), "label"),

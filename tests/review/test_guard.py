@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import re
 import time
+from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -17,31 +18,46 @@ from errata.review.server import _token
 TOKEN = "a-token-that-is-long"
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.", "8.8.8.8", "[::1", "evil@", "a b"]
+FOREIGN = (
+    "evil.example",
+    "127.0.0.1.evil.example",
+    " ",
+    "localhost.",
+    "8.8.8.8",
+    "[::1",
+    "evil@",
+    "a b",
+    "localhost/x",
 )
-def test_only_our_own_names_are_answered(opens, host):
+
+
+def test_only_our_own_names_are_answered(opens):
     opened = opens()
-    person = opened.person(host=host or " ")
-    reply = person.get("/name")
-    assert reply.status == 421
-    assert "Who are you" not in reply.text
+    for host in FOREIGN:
+        reply = opened.person(host=host).get("/name")
+        assert reply.status in (400, 421), host
+        assert "Who are you" not in reply.text
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:99", "127.0.0.1", "[::1]:8765"])
-def test_this_machine_may_be_called_by_any_of_its_names_and_through_a_tunnel(opens, host):
-    assert opens().person(host=host).get("/name").status == 200
+def test_this_machine_may_be_called_by_any_of_its_names_and_through_a_tunnel(opens):
+    opened = opens()
+    for host in ("localhost", "LOCALHOST:99", "127.0.0.1", "[::1]:8765"):
+        assert opened.person(host=host).get("/name").status == 200, host
 
 
-@pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example", "file://"]
-)
-def test_other_sites_can_neither_write_nor_read(opens, origin):
+def test_other_sites_can_neither_write_nor_read(opens):
     opened = opens()
     ann = opened.person("ann")
-    reply = ann.post("/decide", {"row": 0, "action": "drop"}, origin=origin)
-    assert reply.status == 403
-    assert ann.get("/", origin=origin).status == 403
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        f"http://e@127.0.0.1:{opened.port}",
+        "file://",
+        "",
+    ):
+        assert ann.post("/decide", {"row": 0, "action": "drop"}, origin=origin).status == 403, origin
+        assert ann.get("/", origin=origin).status == 403, origin
     assert opened.record.standing() == []
 
 
@@ -61,15 +77,14 @@ def test_a_browser_that_says_the_form_is_anothers_is_believed(opens):
     assert opened.record.standing() == []
 
 
-@pytest.mark.parametrize("path", ["/decide", "/undo", "/name"])
-@pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "wrong"}, {"csrf": "é"}])
-def test_a_form_must_come_from_a_page_of_ours(opens, path, form):
+def test_a_form_must_come_from_a_page_of_ours(opens):
     opened = opens()
     ann = opened.person("ann")
-    body = "&".join(["row=0", "action=drop", "name=x", *(f"{k}={v}" for k, v in form.items())])
-    assert ann.ask("POST", path, body).status == 403
+    for path in ("/decide", "/undo", "/name"):
+        for wrong in ("", "&csrf=", "&csrf=wrong", "&csrf=é", f"&csrf={ann.cookies['errata_form']}x"):
+            assert ann.ask("POST", path, f"row=0&action=drop&name=x{wrong}").status == 403, (path, wrong)
     ann.cookies.pop("errata_form")
-    assert ann.ask("POST", path, "csrf=&row=0&action=drop").status == 403
+    assert ann.ask("POST", "/decide", "csrf=&row=0&action=drop").status == 403
     assert opened.record.standing() == []
 
 
@@ -130,14 +145,13 @@ def _cookie(opened):
     return person.cookies
 
 
-@pytest.mark.parametrize(
-    "path", ["//evil.example/", "/\\evil.example", "///evil.example", "/%0d%0aset-cookie:x=y", "/%5cevil.example"]
-)
-def test_the_way_on_from_the_token_leads_nowhere_else(opens, path):
-    reply = opens(token=TOKEN).person().get(f"{path}?token={TOKEN}")
-    assert reply.status == 303
-    assert re.match(r"/(?![/\\])", reply.headers["location"])
-    assert "x=y" not in reply.headers["set-cookie"]
+def test_the_way_on_from_the_token_leads_nowhere_else(opens):
+    opened = opens(token=TOKEN)
+    for path in ("//evil.example/", "/\\evil.example", "///evil.example", "/%0d%0aset-cookie:x=y", "/%5cevil.example"):
+        reply = opened.person().get(f"{path}?token={TOKEN}")
+        assert reply.status == 303, path
+        assert re.match(r"/(?![/\\])", reply.headers["location"]), path
+        assert "x=y" not in reply.headers["set-cookie"], path
 
 
 def test_on_a_network_any_address_is_answered_but_no_foreign_name(opens):
@@ -179,30 +193,31 @@ def test_bodies_that_are_no_forms_are_refused(opens):
     assert ann.ask("POST", "/decide", '{"row": 0}', content_type="application/json").status == 403
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/static/../app.py",
-        "/static/..%2fapp.py",
-        "/static/%2e%2e/%2e%2e/app.py",
-        "/static//etc/passwd",
-        "/static/review.js%00.css",
-        "/static/",
-        "/../../etc/passwd",
-        "/decisions.sqlite",
-        "/ledger.parquet",
-        "/animals.csv",
-        "/image?row=../animals.csv",
-        "/image?row=%2Fetc%2Fpasswd",
-        "/openapi.json",
-        "/docs",
-    ],
-)
-def test_no_file_is_served_that_is_not_ours_to_show(opens, path):
-    reply = opens().person("ann").get(path)
-    assert reply.status in (400, 404), reply.text
-    assert b"root:" not in reply.body
-    assert b"SQLite format" not in reply.body
+PATHS = [
+    "/static/../app.py",
+    "/static/..%2fapp.py",
+    "/static/%2e%2e/%2e%2e/app.py",
+    "/static//etc/passwd",
+    "/static/review.js%00.css",
+    "/static/",
+    "/../../etc/passwd",
+    "/decisions.sqlite",
+    "/ledger.parquet",
+    "/animals.csv",
+    "/image?row=../animals.csv",
+    "/image?row=%2Fetc%2Fpasswd",
+    "/openapi.json",
+    "/docs",
+]
+
+
+def test_no_file_is_served_that_is_not_ours_to_show(opens):
+    ann = opens().person("ann")
+    for path in PATHS:
+        reply = ann.get(path)
+        assert reply.status in (400, 404), (path, reply.text)
+        assert b"root:" not in reply.body
+        assert b"SQLite format" not in reply.body
 
 
 def test_every_answer_forbids_scripts_and_frames_of_others(opens):
@@ -218,7 +233,23 @@ def test_every_answer_forbids_scripts_and_frames_of_others(opens):
     assert ann.get("/").headers["cache-control"] == "no-store"
 
 
-EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
+EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}</textarea></option>"
+
+
+class Seen(HTMLParser):
+    """What a browser would make of a page: its tags with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
 
 
 def test_what_is_in_the_data_is_shown_and_never_run(opens, tmp_path):
@@ -228,17 +259,19 @@ def test_what_is_in_the_data_is_shown_and_never_run(opens, tmp_path):
     ledger.save(tmp_path, report=False)
     opened = opens(tmp_path, data=texts)
     evil = opened.person().join(EVIL)
-    evil.decide(0, "relabel", EVIL + "2", note=EVIL)
-    evil.decide(1, "drop", note=EVIL)
-    pages = [evil.get(path).text for path in ("/", "/?row=0", "/agreement", "/name", "/?show=decided")]
-    pages.append(evil.get(f"/?given={EVIL.replace('&', '%26').replace(' ', '%20').replace('#', '%23')}x").text)
-    pages.append(evil.decide(2, "drop").json["html"])
+    assert evil.decide(0, "relabel", EVIL + "2", note=EVIL).status == 200
+    pages = [evil.get(path).text for path in ("/?row=0", "/", "/agreement", "/name", "/?show=decided")]
+    pages.append(evil.get(f"/?{urlencode({'given': EVIL + 'x'})}").text)
+    pages.append(evil.decide(2, "drop", note=EVIL).json["html"])
     for page in pages:
-        assert "<script>" not in page
-        assert "<img src=x" not in page
-        assert "49" not in re.sub(r"\d{3,}|\w{12,}", "", page.replace("{{7*7}}", ""))
-        assert "onerror=" not in re.sub(r"&lt;.*?&gt;", "", page)
-    assert html.escape(EVIL, quote=False)[:30].split('"')[-1] in pages[0].replace("&#34;", '"')
+        seen = Seen(page)
+        for tag, attributes in seen.tags:
+            assert not [name for name in attributes if name.startswith("on")]
+            assert tag != "script" or attributes["src"].startswith("/static/")
+            assert tag != "img" or (attributes.get("src") or "/image").startswith("/image")
+            assert not (attributes.get("href") or "/").startswith("javascript:")
+    assert Seen(pages[0]).text.count(EVIL) >= 6  # title, text, given, proposed, decision, note: as they are
+    assert EVIL + "x" in Seen(pages[5]).text
 
 
 def test_pages_hold_no_inline_script_or_style(opens):

@@ -139,9 +139,10 @@ def test_a_taken_port_is_told_and_the_usual_one_gives_way(folder, monkeypatch):
         found.close()
 
 
-@pytest.mark.parametrize(
-    "options", [{"port": 70_000}, {"overlap": 0}, {"budget": 0}, {"host": "0.0.0.0"}, {"token": "x"}]
-)
+SENSELESS = [{"port": 70_000}, {"overlap": 0}, {"budget": 0}, {"host": "0.0.0.0"}, {"token": "x"}]
+
+
+@pytest.mark.parametrize("options", SENSELESS)
 def test_senseless_options_are_refused(folder, options):
     pytest.importorskip("uvicorn")
     with pytest.raises(ParameterError):
@@ -173,11 +174,10 @@ def test_the_record_needs_no_web_server():
 
 
 def test_a_decision_is_soon_on_the_disk(opens, make_ledger, tmp_path):
-    make_ledger(tmp_path / ".." / tmp_path.name, n=400)
+    make_ledger(tmp_path, n=400)
     ann = opens(tmp_path).person("ann")
     row, start_time = ann.row(), time.process_time()
     for _ in range(100):
         row = ann.decide(row, "drop").json["row"]
-    assert (
-        time.process_time() - start_time
-    ) / 100 < 0.05  # of computing, client and server; waiting depends on the disk
+    computing = (time.process_time() - start_time) / 100  # without the wait for the disk
+    assert computing < 0.05

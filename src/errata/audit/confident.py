@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from errata.audit.trust import shifted_odds
+from errata.audit.trust import sharpness, shifted_odds
 from errata.errors import DataError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger, Noise
@@ -49,10 +49,9 @@ def confident(
     -------
     Ledger
         ``proposed`` is, for an issue, the most probable class other than the given one; for a row without a label, the
-        most probable class; else the given label. ``trust``
-        has the order of ``rank_by``, on the scale of probabilities (see ``shifted_odds``). Columns:
-        ``self_confidence``, ``normalized_margin``, and ``proposed_probability``, the model's own figure for the
-        proposed label.
+        most probable class; else the given label. ``trust`` has the order of ``rank_by``, and the scale of a chance to
+        be right (see ``shifted_odds`` and ``sharpness``). Columns: ``self_confidence``, ``normalized_margin``, and
+        ``proposed_probability``, the model's own figure for the proposed label.
 
     Raises
     ------
@@ -88,7 +87,7 @@ def confident(
     return Ledger(
         given,
         proposed,
-        shifted_odds(score, noise.rate),
+        shifted_odds(score, noise.rate, slope=sharpness(given, pred_probs)),
         classes=labels.classes,
         issue=found.issues,
         noise=noise,

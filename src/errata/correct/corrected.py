@@ -106,18 +106,18 @@ def corrected(
     path = _path(source, origin)
     data = source if source is not None else origin.ledger.data
     if hasattr(data, "iloc") and hasattr(data, "columns"):
-        frame, edits, name = _of_frame(plan, data, label)
+        frame, edits = _of_frame(plan, data, label)
     elif data is not None and not isinstance(data, (str, os.PathLike)):
-        frame, edits, name = _of_data(plan, data, label)
+        frame, edits = _of_data(plan, data, label)
     elif path is not None:
-        frame, edits, name = _of_path(plan, path, label, reading)
+        frame, edits = _of_path(plan, path, label, reading)
     else:
-        frame, edits, name = _of_labels(plan, label)
+        frame, edits = _of_labels(plan, label)
     save = None if path is None else partial(_save_as_source, plan, path, label, reading, soft)
     kept = edits.kept
     frame = frame[kept]
     if soft:
-        frame = _with_probabilities(frame, plan, edits, np.flatnonzero(kept), name)
+        frame = _with_probabilities(frame, plan, edits, np.flatnonzero(kept), own=isinstance(source, Corrected))
     if plan.left_in:
         notes = [*notes, f"{plan.left_in:,} rows that were decided to be dropped are left in."]
     return _wrapped(frame, provenance=plan.provenance.table(), counts=plan.counts, notes=notes, _save=save)
@@ -135,7 +135,7 @@ def _path(source: Any, origin: Origin) -> Path | None:
 # -- tables of every kind ---------------------------------------------------------------------------------------------
 
 
-def _of_frame(plan: Plan, frame: Any, label: str | None) -> tuple[pd.DataFrame, Edits, str]:
+def _of_frame(plan: Plan, frame: Any, label: str | None) -> tuple[pd.DataFrame, Edits]:
     """A user's DataFrame: his columns, his index, his label's type."""
     names = [str(column) for column in frame.columns]
     name = choose_label(names, label, "the data frame") or ""
@@ -148,7 +148,7 @@ def _of_frame(plan: Plan, frame: Any, label: str | None) -> tuple[pd.DataFrame, 
     values = [spelled.get(str(plan.classes[code]), plan.classes[code]) for code in codes]
     changed = pd.DataFrame(frame).copy()
     changed[column] = _replaced(changed[column], rows, values)
-    return changed, edits, name
+    return changed, edits
 
 
 def _earlier(frame: Any) -> Provenance | None:
@@ -168,25 +168,33 @@ def _replaced(series: pd.Series, rows: np.ndarray, values: list[Any]) -> pd.Seri
         series = series.cat.add_categories(new) if new else series
     series = series.copy()
     if len(rows):
-        try:
-            series.iloc[rows] = values
-        except (TypeError, ValueError):
+        typed = _typed(values, series.dtype)
+        if typed is None:
             series = series.astype(object)
-            series.iloc[rows] = values
+        series.iloc[rows] = values if typed is None else typed
     return series
 
 
-def _of_path(plan: Plan, path: Path, label: str | None, reading: Mapping[str, Any]) -> tuple[pd.DataFrame, Edits, str]:
+def _typed(values: list[Any], dtype: Any) -> Any | None:
+    """Values as an array of a type; None where it can't hold them."""
+    try:
+        typed = pd.array(values, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return typed if all(one == other for one, other in zip(typed, values)) else None
+
+
+def _of_path(plan: Plan, path: Path, label: str | None, reading: Mapping[str, Any]) -> tuple[pd.DataFrame, Edits]:
     source = open_source(path, label, reading, plan.classes)
     earlier = Provenance.read(provenance_of(path))
     gaps = reading.get("unreadable") == "skip"
     edits = plan.fit(source.labels, source.name, earlier=earlier, ordered=source.ordered, gaps=gaps)
     frame = source.frame()
     frame[source.label] = _names(plan, plan.codes(source.labels), edits)
-    return frame, edits, source.label
+    return frame, edits
 
 
-def _of_data(plan: Plan, data: Any, label: str | None) -> tuple[pd.DataFrame, Edits, str]:
+def _of_data(plan: Plan, data: Any, label: str | None) -> tuple[pd.DataFrame, Edits]:
     """``Data`` in memory: its table, or its array's columns, or no more than the labels."""
     if not (hasattr(data, "rows") and hasattr(data, "labels")):
         raise ParameterError(f"source must be a DataFrame, Data, a file or a folder; got {type(data).__name__}.")
@@ -205,16 +213,16 @@ def _of_data(plan: Plan, data: Any, label: str | None) -> tuple[pd.DataFrame, Ed
     edits = plan.fit(labels, data.source, gaps=True)
     name = str(data.label_name or label or "label")
     frame[name] = _names(plan, plan.codes(labels), edits)
-    return frame, edits, name
+    return frame, edits
 
 
-def _of_labels(plan: Plan, label: str | None) -> tuple[pd.DataFrame, Edits, str]:
+def _of_labels(plan: Plan, label: str | None) -> tuple[pd.DataFrame, Edits]:
     """Nothing is known but the ledger: a table of the labels alone."""
     name = label or "label"
     left = np.flatnonzero(plan.dropped)
     edits = Edits(len(plan.ledger), left, np.full(len(left), -2, dtype=np.int64), np.arange(len(plan.ledger)))
     names = ClassLabels(plan.target, plan.classes).names()
-    return pd.DataFrame({name: _tidy(names)}, index=pd.Index(plan.ledger.index)), edits, name
+    return pd.DataFrame({name: _tidy(names)}, index=pd.Index(plan.ledger.index)), edits
 
 
 def _names(plan: Plan, codes: np.ndarray, edits: Edits) -> Any:
@@ -230,11 +238,14 @@ def _tidy(names: np.ndarray) -> Any:
     return pd.Series(names, dtype=object).infer_objects().to_numpy()
 
 
-def _with_probabilities(frame: pd.DataFrame, plan: Plan, edits: Edits, rows: np.ndarray, label: str) -> pd.DataFrame:
+def _with_probabilities(frame: pd.DataFrame, plan: Plan, edits: Edits, rows: np.ndarray, *, own: bool) -> pd.DataFrame:
+    """With a column per class; ``own`` where the table was corrected before, so that such columns may be replaced."""
     if edits.positions is None:
         raise DataError("These data were corrected before, and their order has changed; correct the original again.")
     names = soft_names(plan)
     clash = [name for name in names if name in frame.columns]
+    if own and len(clash) == len(names):
+        frame, clash = frame.drop(columns=names), []
     if clash:
         raise DataError(f"There is a column '{clash[0]}' already, where the probabilities should go; rename it.")
     values = probabilities(plan, edits.positions[rows])

@@ -283,7 +283,7 @@ def _number(row: Any) -> int:
 def _not_there(missing: Sequence[Any], ledger: Ledger) -> str:
     shown = ", ".join(str(row) for row in missing[:SHOWN])
     whole = ledger.index.dtype.kind in "iu"
-    known = f"rows {ledger.index.min()} to {ledger.index.max()}" if whole else f"rows such as {ledger.index[0]!r}"
+    known = f"rows {ledger.index.min()} to {ledger.index.max()}" if whole else f"rows such as {str(ledger.index[0])!r}"
     more = f" ({len(missing):,} in all)" if len(missing) > SHOWN else ""
     return (
         f"The decisions name rows that the ledger has not: {shown}{more}. It has {len(ledger):,} rows, {known}. "

@@ -229,4 +229,5 @@ def _spelled(codes: np.ndarray, texts: list[str], labels: ClassLabels) -> dict[i
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     classes = np.full(len(texts), -1, dtype=np.int64)
     classes[codes[codes >= 0]] = labels.codes[codes >= 0]
-    return {int(classes[place]): texts[place] for place in np.argsort(counts, kind="stable") if classes[place] >= 0}
+    order = np.argsort(-counts, kind="stable")[::-1]  # the most frequent last, of these the one that comes first
+    return {int(classes[place]): texts[place] for place in order if classes[place] >= 0}

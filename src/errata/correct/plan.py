@@ -95,7 +95,7 @@ class Plan:
         found = self.codes(labels)
         if self.ledger.index.dtype.kind not in "iu":
             raise LedgerError(
-                f"The ledger's rows have names, such as {self.ledger.index[0]!r}, not numbers, so they can't be "
+                f"The ledger's rows have names, such as {str(self.ledger.index[0])!r}, not numbers, so they can't be "
                 f"found in {source}. Correct the table in Python: errata.apply(ledger, decisions)."
             )
         if earlier is not None and earlier.same_changes(self.provenance):

@@ -183,7 +183,7 @@ def spellings(values: Any, labels: ClassLabels) -> dict[int, Any]:
     codes = np.full(len(coded.dictionary), -1, dtype=np.int64)
     codes[places[there]] = labels.codes[there]
     found: dict[int, Any] = {}
-    for place in np.argsort(counts, kind="stable"):  # the most frequent last
+    for place in np.argsort(-counts, kind="stable"):  # the most frequent first, of these the one that comes first
         if codes[place] >= 0 and counts[place]:
-            found[int(codes[place])] = coded.dictionary[int(place)].as_py()
+            found.setdefault(int(codes[place]), coded.dictionary[int(place)].as_py())
     return dict(sorted(found.items()))

@@ -23,6 +23,7 @@ _NAMES = {
     "StandardViews": "errata.data.views",
     "TabularEncoder": "errata.data.tabular",
     "TextEncoder": "errata.data.text",
+    "TokenEncoder": "errata.data.tokens",
     "encoder_for": "errata.data.encoders",
     "encoder_from_spec": "errata.data.encoders",
     "loader": "errata.data.batches",
@@ -44,6 +45,7 @@ __all__ = [
     "StandardViews",
     "TabularEncoder",
     "TextEncoder",
+    "TokenEncoder",
     "encoder_for",
     "encoder_from_spec",
     "loader",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from errata.data.reading import read
     from errata.data.tabular import TabularEncoder
     from errata.data.text import TextEncoder
+    from errata.data.tokens import TokenEncoder
     from errata.data.views import ImageViews, StandardViews
     from errata.parts.batch import Batch
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from errata.data.data import Column, Data
 from errata.data.images import Images
 from errata.data.kinds import CATEGORY, IGNORED, IMAGE, NUMBER, TEXT
 from errata.data.roles import Options
+from errata.data.told import reason
 from errata.errors import DataError, UnknownNameError
 from errata.labels import ClassLabels
 
@@ -76,7 +78,8 @@ def _numbers_of_objects(array: np.ndarray, source: str) -> np.ndarray:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{source} holds values that are no numbers ({error}). Pass a pandas.DataFrame, whose columns may be of "
+            f"{source} holds values that are no numbers ({reason(error)}). Pass a pandas.DataFrame, whose columns "
+            f"may be of "
             f"any kind."
         ) from error
 
@@ -173,10 +176,7 @@ def _encodable(value: str | None) -> str | None:
 
 def read_npy(path: Path, options: Options) -> Data:
     """Read a .npy file, memory-mapped, as data without labels."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise _not_numpy(path, error) from error
+    array = _load(path, lambda file: np.load(path, mmap_mode="r", allow_pickle=False))
     return read_array(array, options, str(path), "NumPy file")
 
 
@@ -190,18 +190,24 @@ def read_npz(path: Path, label: Any, options: Options) -> Data:
     UnknownNameError
         where a named array is not in it
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise _not_numpy(path, error) from error
-    except Exception as error:  # zipfile and zlib raise errors of their own for damaged files
-        if type(error).__module__.split(".")[0] not in ("zipfile", "zlib"):
-            raise
-        raise _not_numpy(path, error) from error
+    arrays = _load(path, _arrays_in)
     if not arrays:
         raise DataError(f"{path} holds no arrays; expected X and y.")
     return _of_arrays(path, arrays, options, None, label)
+
+
+def _arrays_in(file: Any) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _load(path: Path, load: Callable[[Any], Any]) -> Any:
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers written by Python 2
+            return load(file)
+    except Exception as error:  # a damaged file raises what it likes: from zipfile, zlib, tokenize, the parser ...
+        raise _not_numpy(path, error) from error
 
 
 def _of_arrays(path: Path, arrays: dict[str, np.ndarray], options: Options, whole: Data | None, label: Any) -> Data:
@@ -285,4 +291,4 @@ def _not_numpy(path: Path, error: Exception) -> DataError:
             f"program; "
             "save plain arrays of numbers or strings."
         )
-    return DataError(f"{path} is damaged, or no NumPy file: {error}. Save the arrays again.")
+    return DataError(f"{path} is damaged, or no NumPy file: {reason(error)}. Save the arrays again.")

@@ -80,7 +80,7 @@ class BatchOrder:
         last = edges[-1] - edges[-2] if len(edges) > 1 else 0
         if self.drop_last and last < size:
             return edges[:-1]
-        if 0 < last < world and len(edges) > 2:  # a rank without a row would hang the others
+        if 0 < last < min(world, size) and len(edges) > 2:  # a rank without a row would hang the others
             edges = np.delete(edges, -2)
         return edges
 

@@ -86,7 +86,7 @@ def numbers(values: Any, name: str = "", rows: np.ndarray | None = None) -> np.n
     if is_string(values.type):
         values = _numbers_from_text(undictionaried(values), name)
     elif pa.types.is_temporal(values.type):
-        values = values.cast(pa.timestamp("us")).cast(pa.int64())
+        values = _ticks(values)
     elif not (is_number(values.type) or pa.types.is_boolean(values.type) or pa.types.is_null(values.type)):
         raise DataError(f"Column '{name}' can't be read as numbers: it holds {values.type}.")
     if pa.types.is_boolean(values.type):
@@ -103,6 +103,15 @@ def numbers(values: Any, name: str = "", rows: np.ndarray | None = None) -> np.n
             f"Correct the value or empty the cell; {int(endless.sum()):,} row(s) in all are infinite."
         )
     return array
+
+
+def _ticks(values: Any) -> Any:
+    """Dates and times as whole numbers of their units."""
+    import pyarrow as pa
+
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("us"))
+    return values.cast(pa.int32() if pa.types.is_time32(values.type) else pa.int64())
 
 
 def _numbers_from_text(values: Any, name: str) -> Any:

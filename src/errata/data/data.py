@@ -306,6 +306,12 @@ def _describe_labels(labels: ClassLabels | None, name: str | None) -> list[str]:
     few = [f"{c} ({n})" for c, n in rare.items() if n > 0]
     if few:
         lines.append(f"Rare classes, too small to be checked well: {_list(few)}.")
+    alike: dict[str, list[str]] = {}
+    for name_of_class in labels.classes:
+        alike.setdefault(" ".join(str(name_of_class).casefold().split()), []).append(repr(name_of_class))
+    twins = [" and ".join(names) for names in alike.values() if len(names) > 1]
+    if twins:
+        lines.append(f"Classes that differ in capitals or spaces only, perhaps by mistake: {_list(twins)}.")
     if unseen:
         lines.append(f"Classes without a single row: {_list(unseen)}.")
     return lines

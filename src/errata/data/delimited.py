@@ -12,6 +12,7 @@ from pathlib import Path
 
 from errata.data.content import Content
 from errata.data.delimited_rows import Layout, csv_reader, not_text, open_bytes, read_rows
+from errata.data.told import BROKEN_FILE, reason
 from errata.errors import DataError, ParameterError
 
 __all__ = ["read_delimited", "sniff"]
@@ -87,8 +88,8 @@ def _head(path: Path) -> tuple[bytes, bool]:
         with open_bytes(path) as file:
             head = file.read(SAMPLE)
             whole = not file.read(1)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+    except BROKEN_FILE as error:
+        raise DataError(f"{path} can't be read: {reason(error)}.") from error
     return head, whole
 
 

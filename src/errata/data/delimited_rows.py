@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from errata.data.content import MISSING_WORDS
+from errata.data.told import BROKEN_FILE, reason
 from errata.errors import DataError
 
 __all__ = ["Layout", "not_text", "open_bytes", "read_rows"]
@@ -64,7 +65,7 @@ def read_rows(path: Path, layout: Layout, wanted: list[str], label: str | None) 
                     parts[name].add(values)
             todo = [name for name in todo if parts[name].start_over]
         except _LongRowError:
-            block *= 8
+            block = min(8 * block, LARGEST_BLOCK)
         for name in todo:
             parts[name] = _Growing(words=parts[name].words or parts[name].start_over, comma=comma)
     arrays = {}
@@ -191,8 +192,8 @@ def _batches(path: Path, layout: Layout, wanted: list[str], block: int) -> Itera
         raise _explained(path, layout, error) from error
     except UnicodeDecodeError as error:
         raise not_text(path, layout.encoding) from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} is damaged: {error}. Fetch or pack it again.") from error
+    except BROKEN_FILE as error:
+        raise DataError(f"{path} is damaged: {reason(error)}. Fetch or pack it again.") from error
     if last is not None and layout.quoted and wanted[-1] == layout.names[-1]:
         _check_closed(path, layout, last)
 
@@ -235,11 +236,9 @@ def _explained(path: Path, layout: Layout, error: Exception) -> DataError:
                 if row and len(row) != width:
                     return DataError(_ragged(path, layout, row, begins, rows.line_num))
                 begins = rows.line_num + 1
-    except (csv.Error, UnicodeDecodeError, OSError):
+    except (csv.Error, UnicodeDecodeError, *BROKEN_FILE):
         pass
-    return DataError(
-        f"{path} can't be read as a table: {str(error)[:300]}. Mend the file, or write it anew as UTF-8 CSV."
-    )
+    return DataError(f"{path} can't be read as a table: {reason(error)}. Mend the file, or write it anew as UTF-8 CSV.")
 
 
 def csv_reader(text: Any, separator: str, quoted: bool) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from errata.data.data import Data
+from errata.data.told import reason
 from errata.data.views import ImageViews, StandardViews
 from errata.errors import DataError, LoadError, ParameterError, UnknownNameError
 from errata.parts import Views
@@ -171,11 +172,18 @@ def _moments(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     whole = _is_whole(rows, len(array))
     origin = np.asarray(array[rows[0]], dtype=np.float64)  # squares of differences to it lose nothing
     total, squares = np.zeros(array.shape[1]), np.zeros(array.shape[1])
+    large = np.errstate(over="ignore", invalid="ignore")  # told below
     for start in range(0, len(rows), 65_536):
         part = array[start : start + 65_536] if whole else array[rows[start : start + 65_536]]
-        shifted = np.asarray(part, dtype=np.float64) - origin
-        total += shifted.sum(0)
-        squares += (shifted**2).sum(0)
+        with large:
+            shifted = np.asarray(part, dtype=np.float64) - origin
+            total += shifted.sum(0)
+            squares += (shifted**2).sum(0)
+    if not np.isfinite(squares).all():
+        feature = int(np.flatnonzero(~np.isfinite(squares))[0])
+        raise DataError(
+            f"Feature {feature} holds numbers too large to compute with, beyond 1e150. Scale or remove them."
+        )
     mean = total / len(rows)
     deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
     scale = np.maximum(np.abs(origin + mean), 1e-300)
@@ -237,8 +245,7 @@ class ImageEncoder(Encoder):
 
     def reading(self) -> dict[str, Any]:
         named = {} if self.column is None else {"image_column": self.column}
-        square = self.input_shape[1] == self.input_shape[2]
-        return named | ({"image_size": self.input_shape[1]} if square else {})
+        return {**named, "image_size": list(self.input_shape[1:])}
 
     def views(self, augment: bool = True, **options: Any) -> Views:
         """``ImageViews`` by the training images' colours; options go there. Grey images are not mirrored by default."""
@@ -287,6 +294,8 @@ class StandardImages(ImageViews):
 def encoder_for(data: Data, **options: Any) -> Encoder:
     """The encoder that suits the data; options go to its constructor.
 
+    Texts are hashed, unless ``tokenizer="NAME"`` asks for the token ids that the model ``hf:NAME`` takes.
+
     Examples
     --------
     >>> from errata.data import read
@@ -295,14 +304,19 @@ def encoder_for(data: Data, **options: Any) -> Encoder:
     """
     from errata.data.tabular import TabularEncoder
     from errata.data.text import TextEncoder
+    from errata.data.tokens import TokenEncoder
 
     kind: type[Encoder] = {"image": ImageEncoder, "text": TextEncoder, "tabular": TabularEncoder}[data.kind]
     if data.kind == "tabular" and data.array is not None:
         kind = ArrayEncoder
+    if data.kind == "text" and options.get("tokenizer") is not None:
+        kind = TokenEncoder
     try:
         return kind(**options)
     except TypeError as error:
-        raise ParameterError(f"{kind.__name__} does not take these options: {', '.join(options)} ({error}).") from error
+        raise ParameterError(
+            f"{kind.__name__} does not take these options: {', '.join(options)} ({reason(error)})."
+        ) from error
 
 
 def encoder_from_spec(spec: dict[str, Any]) -> Encoder:
@@ -321,8 +335,10 @@ def encoder_from_spec(spec: dict[str, Any]) -> Encoder:
     """
     from errata.data.tabular import TabularEncoder
     from errata.data.text import TextEncoder
+    from errata.data.tokens import TokenEncoder
 
-    known: dict[str, type[Encoder]] = {k.name: k for k in (ArrayEncoder, ImageEncoder, TabularEncoder, TextEncoder)}
+    kinds = (ArrayEncoder, ImageEncoder, TabularEncoder, TextEncoder, TokenEncoder)
+    known: dict[str, type[Encoder]] = {k.name: k for k in kinds}
     name = spec.get("name") if isinstance(spec, dict) else None
     if name not in known:
         raise LoadError(f"The saved encoder is of the kind {name!r}; expected one of {', '.join(known)}. Train again.")

@@ -14,6 +14,7 @@ from errata.data.images import EXTENSIONS, Images
 from errata.data.kinds import CATEGORY, IGNORED, IMAGE
 from errata.data.picture_columns import readable
 from errata.data.roles import Options
+from errata.data.told import reason
 from errata.errors import DataError, UnknownNameError
 from errata.labels import ClassLabels
 
@@ -100,7 +101,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
     except OSError as error:
-        raise DataError(f"The folder {folder} can't be read: {error.strerror or error}.") from error
+        raise DataError(f"The folder {folder} can't be read: {reason(error)}.") from error
 
 
 def _hidden(name: str) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from errata.data.content import Content
-from errata.data.tables import checked, class_names_of, class_names_of_features
+from errata.data.tables import check_names, checked, class_names_of, class_names_of_features
+from errata.data.told import reason
 from errata.errors import DataError
 
 __all__ = ["is_saved_dataset", "read_saved_dataset"]
@@ -38,7 +39,9 @@ def read_saved_dataset(folder: Path) -> Content:
     try:
         table = pa.concat_tables(tables)
     except pa.ArrowException as error:
-        raise DataError(f"The Arrow files in {folder} don't fit together: {error}. Save the dataset again.") from error
+        raise DataError(
+            f"The Arrow files in {folder} don't fit together: {reason(error)}. Save the dataset again."
+        ) from error
     info = _json(folder / "dataset_info.json")
     features = info.get("features")
     names = {**class_names_of(table.schema.metadata), **class_names_of_features(features)}
@@ -56,7 +59,7 @@ def _taken(table: Any, indices: Any, folder: Path) -> Any:
         return table.take(indices["indices"].cast(pa.int64()))
     except (KeyError, pa.ArrowException) as error:
         raise DataError(
-            f"The selection of rows saved in {folder} is damaged: {error}. Save the dataset again."
+            f"The selection of rows saved in {folder} is damaged: {reason(error)}. Save the dataset again."
         ) from error
 
 
@@ -99,12 +102,14 @@ def _read_arrow(file: Path) -> Any:
         with pa.memory_map(str(file)) as source:
             if source.size() == 0:
                 raise DataError(f"{file} is empty. Save the dataset again.")
-            if source.read(6) == b"ARROW1":
-                return pa.ipc.open_file(source).read_all()
+            footed = source.read(6) == b"ARROW1"
             source.seek(0)
-            return pa.ipc.open_stream(source).read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is damaged, or no Arrow file: {error}. Save the dataset again.") from error
+            table = (pa.ipc.open_file(source) if footed else pa.ipc.open_stream(source)).read_all()
+            table.validate(full=True)  # offsets that point astray would end the process
+            check_names(table.column_names, str(file))
+            return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is damaged, or no Arrow file: {reason(error)}. Save the dataset again.") from error
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -113,5 +118,5 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file} is damaged: {error}. Save the dataset again.") from error
+        raise DataError(f"{file} is damaged: {reason(error)}. Save the dataset again.") from error
     return content if isinstance(content, dict) else {}

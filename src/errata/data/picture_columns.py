@@ -15,7 +15,7 @@ from errata.errors import DataError, ParameterError
 __all__ = ["images_of", "readable"]
 
 
-def images_of(content: Content, name: str, size: int | None, memory: int) -> Images:
+def images_of(content: Content, name: str, size: tuple[int, int] | None, memory: int) -> Images:
     """The images of a column, decoded.
 
     Raises

@@ -18,8 +18,10 @@ from errata.data.folders import read_folder
 from errata.data.huggingface import is_saved_dataset, read_saved_dataset
 from errata.data.images import MEMORY
 from errata.data.roles import Options, assemble
-from errata.data.tables import class_names_of, class_names_of_features, read_frame, read_jsonl, read_parquet
+from errata.data.tables import checked, class_names_of, class_names_of_features, read_frame, read_jsonl, read_parquet
+from errata.data.told import reason
 from errata.errors import DataError, ParameterError, nearest
+from errata.labels import ClassLabels
 
 __all__ = ["read"]
 
@@ -37,7 +39,7 @@ def read(
     kinds: Mapping[str, str] | None = None,
     classes: Sequence[Any] | None = None,
     unreadable: str = "error",
-    image_size: int | None = None,
+    image_size: int | Sequence[int] | None = None,
     separator: str | None = None,
     encoding: str | None = None,
     header: bool = True,
@@ -59,7 +61,7 @@ def read(
     classes : the class names in the order of their codes; by default the sorted labels
     unreadable : what to do about images that can't be decoded: "error", or "skip" them (``Data.rows`` tells which
         are left)
-    image_size : side in pixels to resize images to; by default chosen from the images, and told
+    image_size : side in pixels to resize images to, or (height, width); by default chosen from the images, and told
     separator, encoding, header : of .csv and .tsv; the separator is found out, the encoding is UTF-8, and the first
         line is the header unless ``header=False`` (then columns are "column 1", "column 2", ...)
     memory : bytes of decoded images to keep, 2 GiB by default; more are decoded batch by batch
@@ -91,7 +93,7 @@ def read(
         kinds=dict(kinds) if kinds else None,
         classes=None if classes is None else list(classes),
         unreadable=unreadable,
-        image_size=image_size,
+        image_size=_size(image_size),
         memory=memory,
     )
     _check(options)
@@ -103,17 +105,29 @@ def read(
         data = _read_path(Path(source).expanduser(), False if values is not None else column, options, csv)
     else:
         data = _read_object(source, False if values is not None else column, options)
-    return data if values is None else data.with_labels(values, classes=classes)
+    if values is None:
+        return data
+    if data.images is not None and len(values) == len(data.images) > len(data):  # some images could not be read
+        values = ClassLabels.encode(values, classes=classes)
+        values = ClassLabels(values.codes[data.rows], values.classes)
+    return data.with_labels(values, classes=classes)
 
 
 def _check(options: Options) -> None:
     if options.unreadable not in ("error", "skip"):
         raise ParameterError(f"unreadable must be 'error' or 'skip'; got {options.unreadable!r}.")
-    size = options.image_size
-    if size is not None and (isinstance(size, bool) or int(size) != size or not 1 <= size <= 4096):
-        raise ParameterError(f"image_size must be a whole number of pixels in [1, 4096]; got {size!r}.")
     if options.classes is not None and len(set(map(str, options.classes))) < len(options.classes):
         raise ParameterError(f"classes must be different from each other; got {options.classes}.")
+
+
+def _size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    sides = (size, size) if np.isscalar(size) else tuple(size)
+    whole = len(sides) == 2 and all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) for s in sides)
+    if not whole or not all(1 <= side <= 4096 for side in sides):
+        raise ParameterError(f"image_size must be a number of pixels in [1, 4096], or (height, width); got {size!r}.")
+    return int(sides[0]), int(sides[1])
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -198,7 +212,8 @@ def _read_object(source: Any, label: Any, options: Options) -> Data:
         return assemble(read_frame(source), label, options)
     if kind == "pyarrow" and hasattr(source, "column_names"):
         names = class_names_of(source.schema.metadata)
-        return assemble(Content(source, "the Arrow table", "Arrow table", Path.cwd(), names), label, options)
+        table = checked(source, "the Arrow table")
+        return assemble(Content(table, "the Arrow table", "Arrow table", Path.cwd(), names), label, options)
     if hasattr(source, "with_format") and hasattr(source, "column_names"):
         return assemble(_hugging_face(source), label, options)
     if isinstance(source, Mapping):
@@ -232,7 +247,7 @@ def _hugging_face(source: Any) -> Content:
         raise DataError(
             f"Expected one dataset; got several splits: {', '.join(source.column_names)}. Pass one of them."
         )
-    table = source.with_format("arrow")[:]
+    table = checked(source.with_format("arrow")[:], "the dataset")
     described = {n: {"names": getattr(f, "names", None), "_type": type(f).__name__} for n, f in source.features.items()}
     return Content(table, "the dataset", "Hugging Face dataset", Path.cwd(), class_names_of_features(described))
 
@@ -245,4 +260,4 @@ def _mapping(source: Mapping[Any, Any]) -> Content:
     try:
         return read_frame(pd.DataFrame(dict(source)), "the table")
     except ValueError as error:
-        raise DataError(f"Expected columns of one length; {error}.") from error
+        raise DataError(f"Expected columns of one length; {reason(error)}.") from error

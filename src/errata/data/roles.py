@@ -13,7 +13,20 @@ import numpy as np
 from errata.data.content import Content, categories, choose_label, labels_of, numbers
 from errata.data.data import Column, Data
 from errata.data.images import MEMORY, Images
-from errata.data.kinds import CATEGORY, IGNORED, IMAGE, KINDS, NUMBER, TEXT, Guess, guess_kind, is_missing
+from errata.data.kinds import (
+    CATEGORY,
+    IGNORED,
+    IMAGE,
+    KINDS,
+    NUMBER,
+    TEXT,
+    Guess,
+    guess_kind,
+    is_blob,
+    is_missing,
+    is_number,
+    is_string,
+)
 from errata.data.picture_columns import images_of, readable
 from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.labels import ClassLabels
@@ -38,7 +51,7 @@ class Options:
     kinds: Mapping[str, str] | None = None
     classes: Sequence[Any] | None = None
     unreadable: str = "error"
-    image_size: int | None = None
+    image_size: tuple[int, int] | None = None
     memory: int = MEMORY
 
 
@@ -121,6 +134,8 @@ def _column(content: Content, name: str, label: str | None, options: Options, gu
         guesses[name] = guess_kind(name, values, content.folder)
     guess = guesses[name]
     told = (options.kinds or {}).get(name)
+    if told in (NUMBER, CATEGORY, TEXT) or name in options.text:
+        _check_plain(values, name, content.source)
     told = TEXT if name in options.text else IMAGE if name == options.image_column else told
     if told is None and options.features is not None and name in options.features and guess.kind == IGNORED:
         told = _usable_kind(values, name, content.source)
@@ -131,11 +146,16 @@ def _column(content: Content, name: str, label: str | None, options: Options, gu
     return Column(name, guess.kind, role, guess.missing, guess.distinct, guess.note)
 
 
+def _check_plain(values: Any, name: str, source: str) -> None:
+    import pyarrow as pa
+
+    if pa.types.is_nested(values.type) or is_blob(values.type):
+        raise DataError(f"Column '{name}' of {source} holds {values.type}, which is no number, category or text.")
+
+
 def _usable_kind(values: Any, name: str, source: str) -> str:
     """The kind of a column that the user asks for and the rules would leave out."""
     import pyarrow as pa
-
-    from errata.data.kinds import is_number, is_string
 
     if is_number(values.type) or pa.types.is_temporal(values.type):
         return NUMBER

@@ -10,6 +10,7 @@ from typing import Any
 
 from errata.data.content import Content
 from errata.data.delimited_rows import open_bytes
+from errata.data.told import BROKEN_FILE, reason
 from errata.errors import DataError
 
 __all__ = ["check_names", "read_frame", "read_jsonl", "read_parquet"]
@@ -32,6 +33,7 @@ def check_names(names: Sequence[Any], source: str) -> None:
 
 
 def checked(table: Any, source: str) -> Any:
+    """The table, with unusual Arrow types made usual ones; refused where it has no rows."""
     check_names(table.column_names, source)
     if table.num_columns == 0:
         raise DataError(f"{source} is empty; expected a table with columns and rows.")
@@ -39,7 +41,31 @@ def checked(table: Any, source: str) -> Any:
         raise DataError(
             f"{source} has columns ({', '.join(table.column_names[:8])}) and no rows; expected at least one."
         )
+    for place, field in enumerate(table.schema):
+        usual = _usual(field.type)
+        if usual is not None:
+            column = table.column(place)
+            storage = (
+                [chunk.storage for chunk in column.chunks] if hasattr(field.type, "storage_type") else column.chunks
+            )
+            table = table.set_column(place, field.name, _chunked(storage, usual))
     return table
+
+
+def _usual(kind: Any) -> Any | None:
+    """The type to read instead of a rare one."""
+    import pyarrow as pa
+
+    if hasattr(kind, "storage_type"):  # extension types, such as UUIDs
+        return kind.storage_type
+    rare = {"string_view": pa.large_string, "binary_view": pa.large_binary, "halffloat": pa.float32}
+    return rare[str(kind)]() if str(kind) in rare else None
+
+
+def _chunked(chunks: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.chunked_array([chunk.cast(kind) for chunk in chunks], kind)
 
 
 def read_parquet(path: Path) -> Content:
@@ -58,9 +84,11 @@ def read_parquet(path: Path) -> Content:
     try:
         schema = pq.read_schema(path)
         check_names(schema.names, str(path))
-        table = pq.ParquetFile(path, memory_map=True).read(use_pandas_metadata=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged, or no Parquet file: {error}. Write or fetch it again.") from error
+        with pq.ParquetFile(path, memory_map=True) as file:
+            table = file.read(use_pandas_metadata=False)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged, or no Parquet file: {reason(error)}. Write or fetch it again.") from error
     index = [c for c in table.column_names if c.startswith("__index_level_")]  # what pandas adds
     table = table.drop_columns(index) if index else table
     return Content(checked(table, str(path)), str(path), "Parquet", path.parent, class_names_of(schema.metadata))
@@ -179,8 +207,8 @@ def _blocks(path: Path) -> Iterator[list[dict[str, Any]]]:
                 if len(rows) == ROWS:
                     yield rows
                     rows = []
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} is damaged after line {number}: {error}. Fetch or pack it again.") from error
+    except BROKEN_FILE as error:
+        raise DataError(f"{path} is damaged after line {number}: {reason(error)}. Fetch or pack it again.") from error
     if rows:
         yield rows
 
@@ -199,7 +227,7 @@ def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(
             f'{path}, line {number}: expected a JSON object such as {{"text": "...", "label": "..."}}, found '
-            f"{line[:60].decode('utf-8', 'replace').strip()!r} ({error})."
+            f"{line[:60].decode('utf-8', 'replace').strip()!r} ({reason(error)})."
         ) from error
     if not isinstance(value, dict):
         raise DataError(

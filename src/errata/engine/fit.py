@@ -37,6 +37,7 @@ from errata.storage import make_folder
 __all__ = ["Fitted", "check_settings", "fit", "resolve_device"]
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+_DETERMINISM: Any = torch.utils.deterministic  # a module whose one setting is a property, unknown to type checkers
 _SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
 
 
@@ -179,7 +180,7 @@ class _Spawned(DDPStrategy):
     def connect(self, model: torch.nn.Module) -> None:  # the first thing that happens in a started process
         _silence_loggers()
         warnings.filterwarnings("ignore", module=_LIGHTNING)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        _DETERMINISM.fill_uninitialized_memory = False
         for part in model.modules():
             if isinstance(part, SampleMemory):
                 part._apply(torch.clone)  # what was sent here is memory shared by all processes, each of which writes
@@ -307,15 +308,15 @@ def _global_settings_kept() -> Iterator[None]:
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    filled = _DETERMINISM.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would clear each new tensor, for debugging
+    _DETERMINISM.fill_uninitialized_memory = False  # it would clear each new tensor, for debugging
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        _DETERMINISM.fill_uninitialized_memory = filled
         if workspace is None:
             os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from errata.engine.callbacks import History
+
 __all__ = ["Progress"]
 
 LINE_EVERY = 30.0  # seconds between two lines where there is no terminal
@@ -73,8 +75,8 @@ class Progress(pl.Callback):
             self._console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", highlight=False)
 
     def _figures(self, trainer: pl.Trainer) -> str:
-        history = next((c.records for c in getattr(trainer, "callbacks", []) if hasattr(c, "records")), [])
-        last = history[-1] if history else {}
+        histories: list[list[dict[str, Any]]] = [c.records for c in trainer.callbacks if isinstance(c, History)]
+        last = histories[0][-1] if histories and histories[0] else {}
         words = {"train_loss": "loss", "val_accuracy": "agreement held out"}
         return "  ".join(f"{words[k]} {last[k]:.3f}" for k in words if k in last)
 

@@ -81,7 +81,7 @@ def prepare(
         network, spec = _network(model, data.kind, len(classes), encoder, mixed_seed(seed, 1))
         system = kind(network, len(classes), len(trained), views=encoder.views(augment=augment), **recipe.settings)
     given = torch.from_numpy(np.ascontiguousarray(codes))
-    more = {"batch_size": recipe.batch_size, "seed": seed, "workers": _workers(inputs)}
+    more: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed, "workers": _workers(inputs)}
     identity = {
         "classes": classes,
         "data": fingerprint(inputs, codes, trained),
@@ -133,7 +133,7 @@ def _network(
     model: str | nn.Module, kind: str, num_classes: int, encoder: Any, seed: int
 ) -> tuple[nn.Module, dict[str, Any] | str]:
     if isinstance(model, nn.Module):
-        return model, f"{type(model).__module__}.{type(model).__qualname__}"
+        return model, type(model).__qualname__  # not its module, which differs between a script and an import
     if not isinstance(model, str):
         raise ParameterError(f"model must be 'auto', the name of a model, or a torch.nn.Module; got {model!r}.")
     from errata import models

@@ -12,11 +12,12 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Iterable, MutableMapping
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 __all__ = ["Guard", "is_address", "is_loopback"]
 
@@ -33,6 +34,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?")
 
 Scope = MutableMapping[str, Any]
 
@@ -161,10 +164,9 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _hostname(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    """The name in a Host header, without its port; "" where it is none."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return found.group(1).strip("[]") if found else ""
 
 
 async def _body(headers: dict[str, str], receive: Any) -> bytes:

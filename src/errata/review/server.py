@@ -102,9 +102,9 @@ def serve(
                 server_header=False,
                 timeout_graceful_shutdown=3,
             )
-            if ready is not None:
-                ready(_at(opened, host, listening.getsockname()[1], token))
             with contextlib.suppress(KeyboardInterrupt):
+                if ready is not None:
+                    ready(_at(opened, host, listening.getsockname()[1], token))
                 uvicorn.Server(config).run(sockets=[listening])
     finally:
         listening.close()

@@ -8,7 +8,7 @@ arrays out; nothing is trained here.
 
 All functions take the given labels as (N,) integers in [0, K), -1 where a label is missing, and the probabilities as an
 (N, K) array with a distribution in each row: of any real type, in memory or memory-mapped. They read it in blocks,
-one to three times from front to back, so that a memory-mapped table of any size needs little memory; half precision
+one to four times from front to back, so that a memory-mapped table of any size needs little memory; half precision
 and single precision are computed on in single precision, all else in double. Rows without a label are never flagged
 nor counted. Bad input raises :class:`errata.errors.DataError` naming the first row that is wrong.
 
@@ -52,7 +52,7 @@ __all__ = [
 _TINY = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelIssues:
     """What confident learning says of each row, and of the classes.
 
