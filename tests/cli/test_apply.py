@@ -95,7 +95,7 @@ def test_proposals_are_accepted_only_when_asked_for(audited, run):
     done = run("apply", "audit", "--decisions", "proposed", "--soft", "--no-drop", "--out", "clean.csv")
     assert done.code == 0, done.err
     assert "Nobody has checked these" in done.err
-    assert (audited / "clean.csv").read_text(newline="").split("\r\n")[3] == "plain,yes,0,1"
+    assert (audited / "clean.csv").read_bytes().split(b"\r\n")[3] == b"plain,yes,0,1"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import errata
 from errata.correct.apply import apply_to_file
-from errata.correct.measured import Tested
+from errata.correct.measured import Paired
 from errata.errors import LedgerError, LoadError, ParameterError
 from errata.ledger import Ledger
 
@@ -102,7 +102,7 @@ def test_corrected_folders_have_their_rows_in_another_order(tmp_path, ledger_for
 
 
 def test_the_interval_is_that_of_paired_outcomes():
-    found = Tested({}, {}, rows=100, gained=10, lost=2)
+    found = Paired({}, {}, rows=100, gained=10, lost=2)
     assert found.difference == pytest.approx(0.08)
     outcomes = np.repeat([1, -1, 0], [10, 2, 88])
     half = 1.959964 * outcomes.std() / 10
@@ -128,7 +128,7 @@ def runs(tmp_path_factory):
         table.to_csv(folder / f"{name}.csv", index=False)
     for name in ("noisy", "clean"):
         errata.train(
-            folder / f"{name}.csv", system="ce", epochs=8, validation=0.2, out=folder / f"run-{name}", progress=False,
+            folder / f"{name}.csv", system="ce", epochs=4, validation=0.2, out=folder / f"run-{name}", progress=False,
             device="cpu",
         )  # fmt: skip
     return folder
@@ -164,5 +164,5 @@ def test_what_can_not_be_compared_is_refused(runs, tmp_path):
         errata.compare(tmp_path, A)
     with pytest.raises(ParameterError, match="Expected a ledger, a run"):
         errata.compare(A, 3)
-    with pytest.raises(LoadError, match="a.csv is no run"):
+    with pytest.raises(LoadError, match="is no run"):
         errata.compare(A, runs / "run-noisy", test=runs / "test.csv")

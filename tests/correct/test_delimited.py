@@ -62,10 +62,10 @@ def written(table, decisions) -> bytes:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(tables())
-def test_only_decided_labels_change_byte_for_byte(tmp_path, table):
+def test_only_decided_labels_change_byte_for_byte(tmp_path, carry_out, table):
     separator, _, _, rows, decisions = table[:5]
     codes = np.array([row[0] for row in rows])
     if (codes < 0).all() or all(d == "drop" or (d is None and c < 0) for d, c in zip(decisions, codes)):
@@ -78,12 +78,12 @@ def test_only_decided_labels_change_byte_for_byte(tmp_path, table):
         for row, d in enumerate(decisions)
         if d is not None
     ]
-    apply_to_file(ledger, table_of, out, label="label", force=True, separator=separator)
+    carry_out(ledger, table_of, source, out, "label", separator=separator)
     expected = [None if d == c else d for d, c in zip(decisions, codes)]
     assert out.read_bytes() == written(table, expected)
-    again = tmp_path / "again.csv"
-    apply_to_file(ledger, table_of, again, source=out, label="label", force=True, separator=separator)
-    assert again.read_bytes() == out.read_bytes()
+    if "drop" not in decisions:
+        carry_out(ledger, table_of, out, tmp_path / "again.csv", "label", separator=separator)
+        assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
 
 
 def test_the_corrected_file_reads_with_the_corrected_labels(reviews, ledger_for, tmp_path):

@@ -36,8 +36,8 @@ def noise_matrix(ledger: Ledger) -> Figure | None:
     shown = _shown_classes(ledger)
     k = len(shown)
     transition = ledger.noise.transition[np.ix_(shown, shown)]
-    side = float(np.clip(600 / k, 8, 48))
-    font = float(np.clip(side * 0.62, 6.5, 13))
+    side = float(np.clip(440 / k, 8, 88))
+    font = float(np.clip(side * 0.62, 6.5, 14))
     names = [_cut(str(ledger.classes[i])) for i in shown]
     margin = max(len(n) for n in names) * font * 0.58 + 14
     return {

@@ -23,7 +23,7 @@ __all__ = ["render"]
 WORST = 100
 """Rows that are shown one by one."""
 
-FIRST_ROWS = 10  # near the top; the others at the end
+FIRST_ROWS, FIRST_IMAGES = 9, 10  # near the top, in full lines; the others at the end
 MOST_PAIRS = 10
 FIRST_CLASSES = 30  # in view; the others fold away
 MOST_CLASSES = 2000
@@ -64,20 +64,20 @@ def render(ledger: Ledger) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(count=_count, percent=_percent, chance=_chance)
-    pairs = _pairs(ledger)
+    kind = "" if ledger.data is None else str(ledger.data.kind)
     return environment.get_template("report.html.j2").render(
         title=_title(ledger),
         about=_about(ledger),
         head=_headline(ledger),
         steps=_steps(ledger),
-        pairs=pairs,
+        pairs=_pairs(ledger),
         matrix=figures.noise_matrix(ledger),
         histogram=figures.trust_histogram(ledger),
         classes=_classes(ledger),
         first_classes=FIRST_CLASSES,
         rows=_worst_rows(ledger),
-        first_rows=FIRST_ROWS,
-        kind="" if ledger.data is None else ledger.data.kind,
+        first_rows=FIRST_IMAGES if kind == "image" else FIRST_ROWS,
+        kind=kind,
         notes=[str(note) for note in ledger.meta.get("notes", [])],
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.correct.measured import Tested, figures_of, held_out_note, tested
+from errata.correct.measured import Paired, figures_of, held_out_note, tested
 from errata.correct.sides import Side, common_rows, side
 from errata.labels import MISSING
 
@@ -53,7 +53,7 @@ class Comparison:
     trust: dict[str, float | None]
     rows: pd.DataFrame
     confusion: pd.DataFrame
-    test: Tested | None = None
+    test: Paired | None = None
     notes: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from errata.correct.sides import Side
 from errata.errors import LoadError
 
-__all__ = ["Tested", "figures_of", "held_out_note", "tested"]
+__all__ = ["Paired", "figures_of", "held_out_note", "tested"]
 
 OWN = ("validation_accuracy", "train_accuracy", "train_loss", "epochs", "seconds")
 EVALUATED = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "rows")
@@ -20,7 +20,7 @@ Z = 1.959964  # of the normal distribution, for 95 %
 
 
 @dataclass(frozen=True)
-class Tested:
+class Paired:
     """Both runs on the same test rows.
 
     Parameters
@@ -65,7 +65,7 @@ class Tested:
         return {"a": self.a, "b": self.b, **kept, "difference": self.difference, "interval": list(self.interval)}
 
 
-def tested(a: Side, b: Side, test: Any, label: str | None, device: str) -> Tested:
+def tested(a: Side, b: Side, test: Any, label: str | None, device: str) -> Paired:
     """Let both runs predict the same labelled data.
 
     Raises
@@ -87,7 +87,7 @@ def tested(a: Side, b: Side, test: Any, label: str | None, device: str) -> Teste
         figures.append(dict(run.evaluate(mine, label)))
         right.append(np.asarray(run.predict(mine)).astype(str)[known] == names)
     gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
-    return Tested(figures[0], figures[1], int(known.sum()), gained, lost)
+    return Paired(figures[0], figures[1], int(known.sum()), gained, lost)
 
 
 def _reading(about: Mapping[str, Any], test: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _run(one: Side, device: str) -> Any:
     return Run.load(one.folder, device=device)
 
 
-def figures_of(a: Side, b: Side, found: Tested | None) -> tuple[list[tuple[str, Any, Any]], list[str]]:
+def figures_of(a: Side, b: Side, found: Paired | None) -> tuple[list[tuple[str, Any, Any]], list[str]]:
     """Rows of (figure, in a, in b), and what to mind."""
     pairs = [_of_ledger(one) | {name: one.metrics.get(name) for name in OWN} for one in (a, b)]
     notes = []
