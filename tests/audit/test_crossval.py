@@ -92,7 +92,7 @@ def test_folds_out_of_range_are_refused(folds):
 
 def test_fewer_rows_than_folds_are_refused():
     labels = labels_of([0, 1, 0, -1])
-    with pytest.raises(DataError, match="3 labelled rows, too few for 5 folds.*from 2 to 3"):
+    with pytest.raises(DataError, match=r"3 labelled rows, too few for 5 folds.*from 2 to 3"):
         cross_validate(labels, Frequencies(labels), folds=5)
 
 

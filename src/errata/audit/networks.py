@@ -21,13 +21,49 @@ from errata.engine.recipes import MODELS, recipe_for
 from errata.engine.task import Renumbered
 from errata.parts import Batch
 
-__all__ = ["NetworkFolds"]
+__all__ = ["NetworkFolds", "QuickNetwork"]
 
-VISITS = 400_000
-"""Images seen in one fold, about: ten passes over 40,000, more over fewer, fewer over more."""
+VISITS = 320_000
+"""Images seen in one fold, about: eight passes over 40,000, more over fewer, fewer over more."""
 
-FEWEST_EPOCHS, MOST_EPOCHS = 2, 40
+FEWEST_EPOCHS, MOST_EPOCHS = 2, 20
 IMAGE_SETTINGS = {"lr": 0.1, "weight_decay": 5e-4}
+INNER_SIDE = 16  # pixels that the first layer leaves of a side, about
+SMALLEST_SIDE = 4  # below, nothing is pooled any more
+
+
+class QuickNetwork(nn.Sequential):
+    """Four convolutions with batch normalisation on images made smaller by the first: what a CPU trains in minutes.
+
+    Parameters
+    ----------
+    num_classes : K
+    input_shape : (C, H, W), 8 pixels a side or more
+    width : channels of the first layer; the last has four times as many
+
+    Examples
+    --------
+    >>> QuickNetwork(10, (3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(self, num_classes: int, input_shape: tuple[int, ...], width: int = 32) -> None:
+        side = min(input_shape[1:])
+        stride = max(1, round(side / INNER_SIDE))
+        side = side // stride
+        layers = [_convolution(input_shape[0], width, 3 if stride < 3 else stride | 1, stride)]
+        for inner, outer in ((width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width)):
+            layers.append(_convolution(inner, outer))
+            if outer != inner and side > SMALLEST_SIDE:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes))
+
+
+def _convolution(inner: int, outer: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inner, outer, size, stride, size // 2, bias=False), nn.BatchNorm2d(outer), nn.ReLU(inplace=True)
+    )
 
 
 class NetworkFolds:
@@ -66,10 +102,11 @@ class NetworkFolds:
         self.epochs = epochs or (_image_epochs(trained) if image else recipe.epochs)
         self.batch_size = batch_size or recipe.batch_size
         self.settings = {**recipe.settings, **(IMAGE_SETTINGS if image else {}), **(settings or {})}
-        self.name = MODELS[data.kind] if model == "auto" else model
+        self.quick = image and isinstance(model, str) and model == "auto"
+        self.name = MODELS[data.kind] if isinstance(model, str) and model == "auto" else model
         passes = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
-        what = self.name if isinstance(self.name, str) else type(model).__name__
-        self.description = f"a network ({what}, {passes})"
+        what = "a small convolutional network" if self.quick else f"a network ({_name_of(self.name)})"
+        self.description = f"{what}, {passes}"
 
     def fit_predict(
         self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
@@ -106,6 +143,9 @@ class NetworkFolds:
         return self._predict(system, test)
 
     def _network(self, fold: int) -> nn.Module:
+        if self.quick:
+            with isolated_randomness(mixed_seed(self.seed, fold)):
+                return QuickNetwork(len(self.labels.classes), self.encoder.input_shape)
         if isinstance(self.name, nn.Module):
             return copy.deepcopy(self.name)
         bag = self.name.replace("-", "_") == "text_bag"
@@ -126,6 +166,10 @@ class NetworkFolds:
                 found = (found + predict_proba(system, part.flip(-1), device=device)) / 2
             probs[start : start + 8192] = found
         return probs
+
+
+def _name_of(model: str | nn.Module) -> str:
+    return model if isinstance(model, str) else type(model).__name__
 
 
 def _image_epochs(trained: int) -> int:

@@ -13,6 +13,7 @@ from errata.labels import ClassLabels
 __all__ = ["EstimatorFolds", "auto", "bag_of_words", "features_of"]
 
 BUCKETS = 1 << 20
+MOST_ROWS = 50_000
 COMMON = 2  # a word or pair of words that stands in one text only says nothing of another
 
 
@@ -104,15 +105,26 @@ def auto(data: Any, seed: int) -> EstimatorFolds:
             seed=seed,
             description="a logistic regression on words and pairs of words",
         )
-    return EstimatorFolds(_for_tables(labels, seed), features_of(data), labels, seed=seed, description="boosted trees")
+    trees, description = _trees(len(labels), seed)
+    return EstimatorFolds(trees, features_of(data), labels, seed=seed, description=description)
 
 
-def _for_tables(labels: ClassLabels, seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+def _trees(rows: int, seed: int) -> tuple[Any, str]:
+    """Random trees, which a wrong label in a leaf can't turn; boosted ones where those would fill the memory."""
+    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
-        max_iter=80, learning_rate=0.05, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=5, random_state=seed
+    if rows <= MOST_ROWS:
+        leaf = max(3, rows // 5000)
+        return ExtraTreesClassifier(100, min_samples_leaf=leaf, random_state=seed), "extremely randomised trees"
+    boosted = HistGradientBoostingClassifier(
+        max_iter=60,
+        max_leaf_nodes=15,
+        min_samples_leaf=20,
+        l2_regularization=5,
+        early_stopping=False,
+        random_state=seed,
     )
+    return boosted, "gradient-boosted trees"
 
 
 def bag_of_words(texts: list[str]) -> Any:

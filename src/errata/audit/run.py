@@ -189,8 +189,8 @@ def _check(source: Any, y: Any, labels: Any, pred_probs: Any, method: str, seed:
         raise ParameterError("Labels are given twice, as y and as labels; give them once.")
     if source is None and (pred_probs is None or labels is None):
         raise ParameterError(
-            "Nothing to audit: give labels= and pred_probs=, or data, as in errata.audit('reviews.csv', label='stars') or "
-            "errata.audit(X, y)."
+            "Nothing to audit: give labels= and pred_probs=, or data, as in errata.audit('reviews.csv', label='stars') "
+            "or errata.audit(X, y)."
         )
     if pred_probs is not None and method != "confident":
         raise ParameterError(f"method={method!r} trains a model itself and takes no pred_probs; leave one of them out.")

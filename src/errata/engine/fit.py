@@ -275,6 +275,11 @@ def _run(
         stopped = True
     except torch.multiprocessing.ProcessRaisedException as error:
         raise ErrataError(f"One of {trainer.num_devices} training processes failed: {_last_line(error)}") from error
+    except torch.multiprocessing.ProcessExitedException as error:
+        raise ErrataError(
+            f"One of {trainer.num_devices} training processes ended before its time ({error}). Each of them runs the "
+            "script anew: its work must stand under `if __name__ == '__main__':`. A shortage of memory ends one too."
+        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
