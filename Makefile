@@ -9,6 +9,7 @@ PY ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+export PIP_NO_INPUT := 1
 
 .PHONY: help setup demo test lint format bench clean
 .DEFAULT_GOAL := help
@@ -28,8 +29,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the whole loop in a minute or two, on data that come with the installation
 	@$(BIN)/errata demo $(ARGS)
 
+# Two processes of one thread each: threads of small tensors wait for each other more than they work.
 test: $(READY) ## the test suite
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY) ## ruff, mypy, the floors of the house, and the documents' numbers
 	$(BIN)/ruff check .

@@ -41,14 +41,14 @@ def write_result(
 
     Parameters
     ----------
-    name : name of the file without ``.json``: letters, digits, ``-``, ``_``
+    name : name of the file without ``.json``: letters, digits, ``.``, ``-``, ``_``
     payload : what was measured, every seed and repeat; NumPy numbers and arrays, tuples and paths are converted.
         NaN and infinity are refused, since JSON has neither: write None and say why.
     command : how to run it again; by default how this process was started
     folder : where to; by default ``benchmarks/results``
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(f"a result's name has letters, digits, '-' and '_' only, not {name!r}")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ValueError(f"a result's name has letters, digits, dots, '-' and '_' only, not {name!r}")
     target = Path(folder if folder is not None else RESULTS) / f"{name}.json"
     record = {
         "name": name,

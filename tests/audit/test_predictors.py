@@ -40,7 +40,7 @@ def test_what_gives_no_probabilities_is_refused():
 def test_what_fails_in_training_is_told_in_one_sentence():
     labels = ClassLabels(np.array([0, 1, 0, 1]), [0, 1])
     model = EstimatorFolds(LinearSVC(), np.full((4, 1), np.nan), labels)
-    with pytest.raises(DataError, match="LinearSVC could not be trained on these data: .*NaN"):
+    with pytest.raises(DataError, match=r"LinearSVC could not be trained on these data: .*NaN"):
         model.fit_predict(np.arange(3), np.array([3]), 0, lambda share: None)
 
 

@@ -58,7 +58,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../x", "x.json", "a b"])
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b"])
 def test_names_are_plain(tmp_path, name):
     with pytest.raises(ValueError, match="letters, digits"):
         write_result(name, {}, folder=tmp_path)

@@ -104,13 +104,36 @@ def test_further_labels_and_copies_of_the_label_are_not_features():
         "x": "feature",
         "noisy_label": "label",
         "true_label": "ignored",
-        "copy": "feature",
+        "copy": "ignored",
         "pet": "ignored",
     }
     assert "another label" in note(data, "true_label")
     assert "a copy of the label" in note(data, "pet")
     asked = read(table, "noisy_label", features=["x", "true_label"])
     assert roles(asked)["true_label"] == "feature"
+
+
+def test_labels_kept_beside_the_noisy_ones_are_not_features():
+    rng = np.random.default_rng(0)
+    for classes in (["cat", "dog", "eel"], ["good", "bad"], [1, 2, 3, 4, 5], [0, 1]):
+        true = np.array(classes)[rng.integers(0, len(classes), 300)]
+        noisy = np.where(rng.random(300) < 0.3, rng.permutation(true), true)
+        for name in ("stars_true", "clean_stars", "gold", "original label"):
+            data = read(pd.DataFrame({"x": rng.normal(size=300), "stars": noisy, name: true}), "stars")
+            assert roles(data)[name] == "ignored", (classes, name)
+    few = pd.DataFrame({"x": [1.5, 2.5, 3.5], "stars": [1, 2, 1], "stars_true": [2, 2, 1]})
+    assert roles(read(few, "stars"))["stars_true"] == "ignored"
+
+
+def test_features_of_the_same_values_as_the_label_are_features():
+    rng = np.random.default_rng(0)
+    columns = {f"owns {what}": rng.choice(["yes", "no"], 300) for what in ("a house", "a car")}
+    churn = np.where(rng.random(300) < 0.25, columns["owns a car"], rng.choice(["yes", "no"], 300))
+    data = read(pd.DataFrame({**columns, "churn": churn}), "churn")
+    assert set(roles(data).values()) == {"feature", "label"}
+    counts = {f"n{i}": rng.integers(0, 5, 300) for i in range(3)}
+    data = read(pd.DataFrame({**counts, "stars": rng.integers(0, 5, 300)}), "stars")
+    assert set(roles(data).values()) == {"feature", "label"}
 
 
 def test_a_column_that_determines_the_label_is_told():

@@ -27,7 +27,7 @@ VISITS = 320_000
 """Images seen in one fold, about: eight passes over 40,000, more over fewer, fewer over more."""
 
 FEWEST_EPOCHS, MOST_EPOCHS = 2, 20
-IMAGE_SETTINGS = {"lr": 0.1, "weight_decay": 5e-4}
+QUICK_SETTINGS = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "scheduler": "cosine"}
 INNER_SIDE = 16  # pixels that the first layer leaves of a side, about
 SMALLEST_SIDE = 4  # below, nothing is pooled any more
 
@@ -51,7 +51,7 @@ class QuickNetwork(nn.Sequential):
         side = min(input_shape[1:])
         stride = max(1, round(side / INNER_SIDE))
         side = side // stride
-        layers = [_convolution(input_shape[0], width, 3 if stride < 3 else stride | 1, stride)]
+        layers: list[nn.Module] = [_convolution(input_shape[0], width, 3 if stride < 3 else stride | 1, stride)]
         for inner, outer in ((width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width)):
             layers.append(_convolution(inner, outer))
             if outer != inner and side > SMALLEST_SIDE:
@@ -98,11 +98,10 @@ class NetworkFolds:
         self.mirrored = bool(getattr(self.encoder.views(), "flip", False))
         trained = max(1, round(0.8 * (len(self.labels) - self.labels.missing)))
         recipe = recipe_for(data.kind, trained, self.kind.hyperparameters())
-        image = data.kind == "image"
-        self.epochs = epochs or (_image_epochs(trained) if image else recipe.epochs)
+        self.quick = data.kind == "image" and isinstance(model, str) and model == "auto"
+        self.epochs = epochs or (_quick_epochs(trained) if self.quick else recipe.epochs)
         self.batch_size = batch_size or recipe.batch_size
-        self.settings = {**recipe.settings, **(IMAGE_SETTINGS if image else {}), **(settings or {})}
-        self.quick = image and isinstance(model, str) and model == "auto"
+        self.settings = {**(QUICK_SETTINGS if self.quick else recipe.settings), **(settings or {})}
         self.name = MODELS[data.kind] if isinstance(model, str) and model == "auto" else model
         passes = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         what = "a small convolutional network" if self.quick else f"a network ({_name_of(self.name)})"
@@ -172,7 +171,7 @@ def _name_of(model: str | nn.Module) -> str:
     return model if isinstance(model, str) else type(model).__name__
 
 
-def _image_epochs(trained: int) -> int:
+def _quick_epochs(trained: int) -> int:
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(VISITS / trained)))
 
 
@@ -191,5 +190,5 @@ class _Told:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
+            self.tell()  # not after: a trainer that knows the length never comes back for the end
             yield batch
-            self.tell()

@@ -134,7 +134,7 @@ def _headline(ledger: Ledger) -> dict[str, Any]:
         "unlabelled": len(ledger) - labelled,
         "issues": issues,
         "share": issues / labelled if labelled else 0.0,
-        "rate": ledger.noise.rate,
+        "rate": ledger.noise.rate if labelled else 0.0,
         "classes": len(ledger.classes),
         "first": len(first),
         "first_wrong": float(np.nansum(1.0 - ledger.trust[first])),

@@ -99,7 +99,8 @@ def audit(
     if source is None:
         found, probs = align(labels, pred_probs, classes)
         return confident(found, probs, meta=_meta(pred_probs, seed=None), **how)
-    data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading})
+    options = {**_named(classes), **reading, **({"labels_only": True} if pred_probs is not None else {})}
+    data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
         return _with_given_probabilities(data, pred_probs, classes, how)
     return _cross_validated(data, model, folds, seed, device, progress, training, how)

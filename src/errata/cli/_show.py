@@ -12,7 +12,7 @@ from rich.table import Table
 
 from errata.ledger import Ledger
 
-__all__ = ["confusions", "ledger_panel", "metrics_table", "worst_rows"]
+__all__ = ["confusions", "ledger_panel", "metrics_table", "shown_trust", "worst_rows"]
 
 PREVIEW = 60  # characters of a row's content
 
@@ -42,7 +42,7 @@ def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
             str(ledger.index[position]),
             f"[red]{escape(given)}[/red]",
             f"[green]{escape(proposed)}[/green]",
-            f"{ledger.trust[position]:.3f}",
+            shown_trust(ledger.trust[position]),
             escape(_glimpse(ledger.data, int(position))),
         )
     return Group("\n[bold]Look at these first[/bold]", table)
@@ -77,6 +77,17 @@ def metrics_table(metrics: dict[str, dict[str, Any]]) -> Table:
             f"[bold]{name.replace('_', ' ')}[/bold]", *(_number(column.get(name)) for column in metrics.values())
         )
     return table
+
+
+def shown_trust(trust: float) -> str:
+    """A trust with three digits.
+
+    Examples
+    --------
+    >>> shown_trust(0.0314), shown_trust(0.0001)
+    ('0.031', '<0.001')
+    """
+    return f"{trust:.3f}" if trust >= 0.0005 else "<0.001"
 
 
 def _table(*headings: str) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +44,16 @@ def demo(talk: Talk, out: options.OutFolder = None, seed: options.Seed = 0) -> N
     _step(talk, 1, f"The data: {len(true):,} handwritten digits, which come with scikit-learn.")
     talk.say(f"   Made wrong on purpose (the noise is simulated): {wrong.sum()} of their labels, {wrong.mean():.0%}.")
     _step(talk, 2, "Finding the wrong ones, from the labels as given alone: errata.audit(images, labels)")
-    ledger = _audit(talk, images, given, seed)
+    with _one_thread():
+        ledger = _audit(talk, images, given, seed)
     found = _found(ledger, wrong)
     ledger.save(folder)
     _show_found(talk, ledger, true, found)
     _step(talk, 3, "Training on the wrong labels all the same: errata.train(images, labels, system=...)")
     accuracies = {}
     for system in SYSTEMS:
-        run = _train(talk, images, given, system, folder / "runs" / system, seed)
+        with _one_thread():
+            run = _train(talk, images, given, system, folder / "runs" / system, seed)
         accuracies[system] = run.evaluate(test_images, test_true)["accuracy"]
     _show_accuracies(talk, accuracies)
     made = {name.split(".")[0]: folder / name for name in ("report.html", "ledger.parquet", "summary.json", "runs")}
@@ -89,6 +93,21 @@ def _plant(true: np.ndarray, seed: int) -> np.ndarray:
     )
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """On data this small threads wait for each other; on a busy machine for minutes."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _audit(talk: Talk, images: Any, given: np.ndarray, seed: int) -> Ledger:
     from errata.audit import audit
     from errata.data import read
@@ -126,6 +145,8 @@ def _step(talk: Talk, number: int, text: str) -> None:
 def _show_found(talk: Talk, ledger: Ledger, true: np.ndarray, found: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from errata.cli._show import shown_trust
+
     precision, recall = (f"[bold]{found[name]:.0%}[/bold]" for name in ("precision", "recall"))
     talk.say(
         f"   {found['flagged']} labels flagged: {precision} of them are wrong indeed (precision),",
@@ -143,7 +164,7 @@ def _show_found(talk: Talk, ledger: Ledger, true: np.ndarray, found: dict[str, A
             str(ledger.classes[ledger.given[row]]),
             f"[{colour}]{proposed}[/{colour}]",
             str(truth),
-            f"{ledger.trust[row]:.3f}",
+            shown_trust(ledger.trust[row]),
         )
     talk.say(table)
 

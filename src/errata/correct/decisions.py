@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -177,31 +177,61 @@ def _named(columns: Columns) -> Columns:
     return {name: found.get(name, [None] * rows) for name in _NAMES}
 
 
+class _Line(NamedTuple):
+    """A decision as it came, its row found."""
+
+    position: int
+    action: str
+    label: Any
+    who: str
+    when: str
+    why: str
+
+    @property
+    def what(self) -> str:
+        """The decision in words, as far as it must be the same for all who decide on the row."""
+        return f"{self.action} {_word(self.label)}".strip()
+
+
 def _checked(columns: Columns, ledger: Ledger, who: str, when: str, notes: list[str]) -> Decided:
+    """One decision per row, in the ledger's order."""
     actions = [_action(action, row) for action, row in zip(columns["action"], columns["row"])]
     wanted = [i for i, action in enumerate(actions) if action]
     positions = _positions([columns["row"][i] for i in wanted], ledger)
-    labels = [_label(actions[i], columns["label"][i], columns["row"][i]) for i in wanted]
-    whom = [_word(columns["who"][i]) or who for i in wanted]
-    order = np.argsort(positions, kind="stable")
-    kept: list[int] = []
-    for place in order.tolist():
-        if kept and positions[kept[-1]] == positions[place]:
-            first = kept[-1]
-            if (actions[wanted[first]], _word(labels[first])) != (actions[wanted[place]], _word(labels[place])):
-                raise DataError(_conflicts(positions, [actions[i] for i in wanted], labels, whom, ledger))
-            whom[first] = ", ".join(dict.fromkeys(name for name in (whom[first], whom[place]) if name))
+    kept: list[_Line] = []
+    conflicts: dict[int, list[_Line]] = {}
+    for place in np.argsort(positions, kind="stable").tolist():
+        i = wanted[place]
+        label = _label(actions[i], columns["label"][i], columns["row"][i])
+        said = {name: _word(columns[name][i]) for name in ("who", "when", "why")}
+        line = _Line(int(positions[place]), actions[i], label, said["who"] or who, said["when"] or when, said["why"])
+        if not kept or kept[-1].position != line.position:
+            kept.append(line)
+        elif kept[-1].what == line.what:
+            both = ", ".join(dict.fromkeys(name for name in (kept[-1].who, line.who) if name))
+            kept[-1] = kept[-1]._replace(who=both)
         else:
-            kept.append(place)
+            conflicts.setdefault(line.position, [kept[-1]]).append(line)
+    if conflicts:
+        raise DataError(_conflicts(conflicts, ledger))
     return Decided(
-        positions[kept],
-        [actions[wanted[place]] for place in kept],
-        [labels[place] for place in kept],
-        [whom[place] for place in kept],
-        [_word(columns["when"][wanted[place]]) or when for place in kept],
-        [_word(columns["why"][wanted[place]]) for place in kept],
+        np.array([line.position for line in kept], dtype=np.int64),
+        [line.action for line in kept],
+        [line.label for line in kept],
+        [line.who for line in kept],
+        [line.when for line in kept],
+        [line.why for line in kept],
         notes,
     )
+
+
+def _conflicts(conflicts: dict[int, list[_Line]], ledger: Ledger) -> str:
+    shown = []
+    for position, lines in list(conflicts.items())[:SHOWN]:
+        said = [f"{line.what} ({line.who})" if line.who else line.what for line in lines]
+        shown.append(f"row {ledger.index[position]}: {' and '.join(dict.fromkeys(said))}")
+    more = f" ({len(conflicts):,} rows in all)" if len(conflicts) > SHOWN else ""
+    return f"The decisions contradict each other: {'; '.join(shown)}{more}. Decide on one for each row."
 
 
 def _action(value: Any, row: Any) -> str:
@@ -230,19 +260,6 @@ def _word(value: Any) -> str:
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     return str(value).strip()
-
-
-def _conflicts(
-    positions: np.ndarray, actions: Sequence[str], labels: Sequence[Any], who: Sequence[str], ledger: Ledger
-) -> str:
-    said: dict[int, dict[str, None]] = {}
-    for position, action, label, name in zip(positions.tolist(), actions, labels, who):
-        by = f" ({name})" if name else ""
-        said.setdefault(position, {})[f"{action} {_word(label)}".strip() + by] = None
-    odd = {p: list(s) for p, s in said.items() if len({words.split(" (")[0] for words in s}) > 1}
-    shown = "; ".join(f"row {ledger.index[p]}: {' and '.join(s)}" for p, s in list(odd.items())[:SHOWN])
-    more = f" ({len(odd):,} rows in all)" if len(odd) > SHOWN else ""
-    return f"The decisions contradict each other: {shown}{more}. Decide on one for each row."
 
 
 # -- rows to positions ------------------------------------------------------------------------------------------------

@@ -56,8 +56,10 @@ class JsonLines(Source):
 
     def write(self, order: Order, out: Path | None) -> None:
         changes = dict(zip(order.edits.rows.tolist(), order.edits.codes.tolist()))
+        rows = 0
         with writing(out) as write:
             for row, number, line in _lines(self.path):
+                rows += row >= 0
                 if row < 0:
                     write(line)
                     continue
@@ -68,6 +70,8 @@ class JsonLines(Source):
                     order.differences.append(Difference(row, number, _shown(line), after, line.endswith(b"\n")))
                 if new is not None:
                     write(new if order.soft is None else self._softened(new, row, order))
+        if rows != len(self.labels):
+            raise DataError(f"{self.name} was changed while it was read: {len(self.labels):,} rows, then {rows:,}.")
 
     def _relabelled(self, line: bytes, name: Any) -> bytes:
         raw = self.raw(name)

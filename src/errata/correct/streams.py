@@ -38,10 +38,12 @@ class Encoding:
 
     def __init__(self, name: str, path: Path | None = None) -> None:
         self.name = name
-        if codecs.lookup(name).name in ("utf-16", "utf-32") and path is not None:
+        standard = codecs.lookup(name).name
+        if standard == "utf-8-sig":
+            self.name = "utf-8"  # the mark at the beginning is no part of the words
+        elif standard in ("utf-16", "utf-32") and path is not None:
             with open_bytes(path) as file:
-                little = file.read(2) == b"\xff\xfe"
-            self.name = codecs.lookup(name).name + ("-le" if little else "-be")
+                self.name = standard + ("-be" if file.read(2) in (b"\xfe\xff", b"\0\0") else "-le")
         self.plain = _is_plain(self.name)
         self.inner = self.name if self.plain else "utf-8"
 
@@ -68,7 +70,7 @@ class Encoding:
 
 
 def _is_plain(name: str) -> bool:
-    if codecs.lookup(name).name in ("utf-8", "utf-8-sig"):
+    if codecs.lookup(name).name == "utf-8":
         return True
     lower, every = bytes(range(128)), bytes(range(256))
     return lower.decode(name, "replace") == lower.decode("ascii") and len(every.decode(name, "replace")) == 256

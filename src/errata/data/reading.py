@@ -44,6 +44,7 @@ def read(
     encoding: str | None = None,
     header: bool = True,
     memory: int = MEMORY,
+    labels_only: bool = False,
 ) -> Data:
     """Read data: find out what the columns are, encode the labels, decode the images.
 
@@ -65,6 +66,7 @@ def read(
     separator, encoding, header : of .csv and .tsv; the separator is found out, the encoding is UTF-8, and the first
         line is the header unless ``header=False`` (then columns are "column 1", "column 2", ...)
     memory : bytes of decoded images to keep, 2 GiB by default; more are decoded batch by batch
+    labels_only : also take a table without a column to learn from, because predictions come from elsewhere
 
     Returns
     -------
@@ -95,6 +97,7 @@ def read(
         unreadable=unreadable,
         image_size=_size(image_size),
         memory=memory,
+        labels_only=labels_only,
     )
     _check(options)
     column, values = _label(label)

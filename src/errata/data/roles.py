@@ -53,6 +53,7 @@ class Options:
     unreadable: str = "error"
     image_size: tuple[int, int] | None = None
     memory: int = MEMORY
+    labels_only: bool = False
 
 
 def assemble(
@@ -79,7 +80,7 @@ def assemble(
         columns, kind = _words_as_text(columns, options)
     if kind == "tabular":
         columns = _against_leaks(content, columns, labels, options)
-    _check_features(content, columns, kind)
+    _check_features(content, columns, kind, required=not options.labels_only)
     rows = np.arange(content.table.num_rows)
     notes = list(content.notes)
     if chosen is not None and label is None:
@@ -218,13 +219,13 @@ def _settle(column: Column, kind: str, options: Options, columns: Sequence[Colum
     return column
 
 
-def _check_features(content: Content, columns: Sequence[Column], kind: str) -> None:
+def _check_features(content: Content, columns: Sequence[Column], kind: str, *, required: bool) -> None:
     """Refuse data without a feature, and numbers that are none or infinite."""
     source = content.source
     for column in columns:
         if kind == "tabular" and column.role == "feature" and column.kind == NUMBER:
             numbers(content.table[column.name], column.name)
-    if any(c.role == "feature" for c in columns):
+    if not required or any(c.role == "feature" for c in columns):
         return
     reasons = "; ".join(f"'{c.name}': {c.note}" for c in columns if c.role == IGNORED)
     raise DataError(
@@ -237,6 +238,14 @@ def _check_features(content: Content, columns: Sequence[Column], kind: str) -> N
 # -- columns that give the label away ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _About:
+    """The label's column, and the columns that the user named: those stay features whatever they look like."""
+
+    label: str
+    asked: frozenset[str]
+
+
 def _against_leaks(
     content: Content, columns: list[Column], labels: ClassLabels | None, options: Options
 ) -> list[Column]:
@@ -246,14 +255,15 @@ def _against_leaks(
     known = np.flatnonzero(labels.codes >= 0)
     if len(known) > LEAK_ROWS:
         known = known[np.linspace(0, len(known) - 1, LEAK_ROWS).astype(np.int64)]
-    asked = {*(options.features or ()), *(options.kinds or {})}
+    label = next((c.name for c in columns if c.role == "label"), "label")
+    about = _About(label, frozenset({*(options.features or ()), *(options.kinds or {})}))
     given, names = labels.codes[known], [str(c) for c in labels.classes]
     found = []
     for column in columns:
         few = column.distinct is not None and column.distinct <= max(50, 2 * len(names))
         if column.role == "feature" and column.kind in (NUMBER, CATEGORY) and few:
             codes, words = categories(content.table[column.name])
-            column = _judge(column, codes[known], words, given, names, column.name in asked)
+            column = _judge(column, codes[known], words, given, names, about)
         found.append(column)
     if not any(c.role == "feature" for c in found):
         return [replace(c, note=f.note) if c.role == "feature" else c for c, f in zip(columns, found)]
@@ -261,27 +271,46 @@ def _against_leaks(
 
 
 def _judge(
-    column: Column, codes: np.ndarray, words: Sequence[str], given: np.ndarray, names: Sequence[str], asked: bool
+    column: Column, codes: np.ndarray, words: Sequence[str], given: np.ndarray, names: Sequence[str], about: _About
 ) -> Column:
     both = codes >= 0
     codes, given = codes[both], given[both]
-    if len(codes) < 20:
+    if len(codes) == 0:
         return column
-    place = {name: i for i, name in enumerate(names)}
-    as_label = np.array([place.get(word, -1) for word in words])
-    agreement = _kappa(as_label[codes], given, len(names))
-    others = np.mean(as_label >= 0) >= 0.8 and len(words) >= 2
-    if not asked and (agreement >= 0.8 or (others and LABEL_LIKE.search(column.name))):
-        what = "a copy of the label" if agreement >= 0.8 else "another label"
-        note = f"it looks like {what} (its values are the classes); features= or kinds= uses it"
-        return replace(column, kind=IGNORED, role=IGNORED, note=note)
+    if column.name not in about.asked:
+        what = _label_like(column.name, codes, words, given, names, about.label)
+        if what:
+            note = f"it looks like {what} (its values are the classes); features= or kinds= uses it"
+            return replace(column, kind=IGNORED, role=IGNORED, note=note)
     counts = np.zeros((len(words), len(names)), dtype=np.int64)
     np.add.at(counts, (codes, given), 1)
     chance = counts.sum(0).max() / len(codes)
     told = counts.max(1).sum() / len(codes)
-    if chance < 1 and (told - chance) / (1 - chance) >= 0.98 and len(words) <= len(codes) / 10:
+    if chance < 1 and (told - chance) / (1 - chance) >= 0.98 and 20 <= 10 * len(words) <= len(codes):
         return replace(column, note="it alone determines the label; if it is not known when predicting, leave it out")
     return column
+
+
+def _label_like(
+    name: str, codes: np.ndarray, words: Sequence[str], given: np.ndarray, names: Sequence[str], label: str
+) -> str:
+    """What a column whose values are the classes seems to be: "a copy of the label", "another label", or "" for none.
+
+    Many a feature is yes or no, or 0 or 1, as the label is; so values alone say little where there are two classes.
+    """
+    place = {class_name: i for i, class_name in enumerate(names)}
+    as_label = np.array([place.get(word, -1) for word in words])
+    if len(words) < 2 or np.mean(as_label >= 0) < 0.8:
+        return ""
+    agreement = _kappa(as_label[codes], given, len(names))
+    if agreement >= 0.8 and len(codes) >= 20:
+        return "a copy of the label"
+    akin = label.casefold() in name.casefold() if len(label) > 1 else False
+    if LABEL_LIKE.search(name) or akin:
+        return "another label"
+    speaking = not all(class_name.lstrip("-").isdecimal() for class_name in names)
+    enough = 0.3 if speaking and len(names) > 2 else 0.6
+    return "another label" if agreement >= enough and len(codes) >= 20 else ""
 
 
 def _kappa(one: np.ndarray, other: np.ndarray, num_classes: int) -> float:

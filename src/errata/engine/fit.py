@@ -109,12 +109,12 @@ def fit(
     Examples
     --------
     >>> from errata import systems
-    >>> from errata.parts import Batch
+    >>> from errata.data import Batches
     >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> system = systems.load("ce")(torch.nn.Linear(1, 2), num_classes=2, num_samples=2, lr=1.0)
-    >>> fitted = fit(system, [Batch(torch.arange(2), x, y)], epochs=5, device="cpu", progress=False)
-    >>> len(fitted.history), system(x).argmax(1)
-    (5, tensor([0, 1]))
+    >>> fitted = fit(system, Batches(x, y, batch_size=2), epochs=5, device="cpu", progress=False)
+    >>> [record["epoch"] for record in fitted.history]
+    [1, 2, 3, 4, 5]
     """
     check_settings(epochs, device, devices, precision, resume, out)
     begun = time.perf_counter()

@@ -20,7 +20,7 @@ from errata.errors import LedgerError, LoadError, ParameterError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.parts.batch import Batch, as_batch
-from errata.parts.distributed import gather_rows, rank_weight, world_size
+from errata.parts.distributed import all_reduce_sum, gather_rows, rank_weight, world_size
 from errata.parts.memory import SampleMemory
 from errata.parts.optimizers import build_optimizer, build_scheduler
 from errata.parts.precision import in_float32
@@ -147,9 +147,12 @@ class System(pl.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Logs ``val_loss`` and ``val_accuracy`` against the given labels, whatever their quality."""
         logits = in_float32(self(batch.x))
-        loss = nn.functional.cross_entropy(logits, batch.y)
-        right = (logits.argmax(1) == batch.y).float().mean()
-        self.log_dict({"val_loss": loss, "val_accuracy": right}, batch_size=len(batch.y), sync_dist=True, prog_bar=True)
+        loss = nn.functional.cross_entropy(logits, batch.y, reduction="sum")
+        right = (logits.argmax(1) == batch.y).sum()
+        # summed over ranks here: Lightning averages uneven shares' sizes to a whole number
+        loss, right, rows = all_reduce_sum(torch.stack([loss, right.to(loss), loss.new_tensor(float(len(batch.y)))]))
+        found = {"val_loss": loss / rows, "val_accuracy": right / rows}
+        self.log_dict(found, batch_size=int(rows), sync_dist=True, prog_bar=True)
 
     def predict_step(self, batch: Any) -> Tensor:
         """Probabilities (B, K), float32 or better, of a ``Batch`` or of inputs alone."""
