@@ -51,12 +51,12 @@ def test_given_classes_set_the_order_and_refuse_others():
     labels = ClassLabels.encode(["dog", "cat"], classes=["dog", "cat", "cow"])
     assert labels.codes.tolist() == [0, 1]
     assert labels.rare() == {"dog": 1, "cat": 1, "cow": 0}
-    with pytest.raises(UnknownNameError, match="'cta'.*Did you mean 'cat'.*row 1"):
+    with pytest.raises(UnknownNameError, match=r"'cta'.*Did you mean 'cat'.*row 1"):
         ClassLabels.encode(["dog", "cta"], classes=["dog", "cat"])
 
 
 def test_numbers_that_are_no_classes_are_refused_with_their_row():
-    with pytest.raises(DataError, match="0.5 in row 1"):
+    with pytest.raises(DataError, match=r"0\.5 in row 1"):
         ClassLabels.encode([1.0, 0.5, 2.0])
 
 

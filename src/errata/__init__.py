@@ -28,13 +28,13 @@ _NAMES = {
 }
 _ROOMS = ("audit", "data", "engine", "errors", "losses", "models", "noise", "parts", "scores", "systems", "testing")
 
-__all__ = [  # noqa: PLE0604 - built from the two tables above
+__all__ = [  # built from the two tables above
     "__version__",
     *_NAMES,
     *_ROOMS,
 ]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what __getattr__ gives, for type checkers
     from errata import audit, data, engine, errors, losses, models, noise, parts, scores, systems, testing
     from errata.cards import Card
     from errata.correct.apply import apply

@@ -57,7 +57,9 @@ class Card:
     def __post_init__(self) -> None:
         odd = [c for c in self.changes if c not in CHANGES]
         if odd:
-            raise ParameterError(f"Card '{self.slug}': changes must be among {', '.join(CHANGES)}; got {', '.join(odd)}.")
+            raise ParameterError(
+                f"Card '{self.slug}': changes must be among {', '.join(CHANGES)}; got {', '.join(odd)}."
+            )
         if self.path.count(":") != 1:
             raise ParameterError(f"Card '{self.slug}': path must read 'module:attribute'; got '{self.path}'.")
 

@@ -71,7 +71,8 @@ class MissingExtraError(ErrataError, ImportError):
 
     def __init__(self, package: str, extra: str, what_for: str) -> None:
         super().__init__(
-            f"{what_for} needs the package '{package}', which is not installed. Install it with: pip install 'errata[{extra}]'"
+            f"{what_for} needs the package '{package}', which is not installed. "
+            f"Install it with: pip install 'errata[{extra}]'"
         )
 
 

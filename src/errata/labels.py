@@ -133,11 +133,13 @@ def _factorize(array: np.ndarray, name: str) -> tuple[np.ndarray, list[Any]]:
         return _factorize_floats(series.to_numpy(dtype=np.float64, na_value=np.nan), name)
     try:
         empty = series.isna() | series.isin(_MISSING_WORDS)
-        codes, uniques = pd.factorize(series.mask(empty, None), use_na_sentinel=True)
+        codes, distinct = pd.factorize(series.mask(empty, None), use_na_sentinel=True)
     except TypeError as error:  # lists, dicts, arrays
         odd = next(v for v in array if isinstance(v, (list, dict, set, np.ndarray)))
-        raise DataError(f"Expected one label per row; '{name}' holds {type(odd).__name__}s, such as {odd!r}.") from error
-    uniques = [u.item() if isinstance(u, np.generic) else u for u in uniques]
+        raise DataError(
+            f"Expected one label per row; '{name}' holds {type(odd).__name__}s, such as {odd!r}."
+        ) from error
+    uniques = [u.item() if isinstance(u, np.generic) else u for u in distinct]
     order = sorted(range(len(uniques)), key=lambda i: _sort_key(uniques[i]))
     place = np.full(len(uniques) + 1, MISSING, dtype=np.int64)
     place[order] = np.arange(len(uniques))
@@ -150,7 +152,8 @@ def _factorize_floats(array: np.ndarray, name: str) -> tuple[np.ndarray, list[An
     if broken.any():
         row = int(np.flatnonzero(broken)[0])
         raise DataError(
-            f"'{name}' holds numbers that are not whole, such as {float(array[row])!r} in row {row}; errata expects classes. "
+            f"'{name}' holds numbers that are not whole, such as {float(array[row])!r} in row {row}; errata expects "
+            "classes. "
             "Choose another label column, or cut the numbers into classes first."
         )
     codes = np.full(len(array), MISSING, dtype=np.int64)

@@ -164,7 +164,9 @@ def _read(file: Path) -> tuple[Any, dict[str, Any]]:
         schema = pq.read_schema(file)
         raw = (schema.metadata or {}).get(KEY)
         if raw is None:
-            raise LedgerError(f"{file} is a Parquet file, but not a ledger of errata (it lacks the ledger's description).")
+            raise LedgerError(
+                f"{file} is a Parquet file, but not a ledger of errata (it lacks the ledger's description)."
+            )
         about = json.loads(raw)
         table = pq.read_table(file)
     except (pa.ArrowException, OSError, ValueError) as error:
