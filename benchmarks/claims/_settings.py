@@ -1,7 +1,8 @@
 """The data settings that claims are measured on: training data with wrong labels, their truth, and a clean test set.
 
 A setting is ``name:noise``. The truth is used to make label noise and to judge; no system sees it. Every choice below
-(model, epochs, learning rate) is shared by all systems of a setting, fixed before any test accuracy was seen.
+(model, epochs, learning rate) is shared by all systems of a setting. They were not all fixed blindly: trial runs with one
+seed, test accuracy printed, came before the settings were final (docs/evidence.md says which).
 """
 
 from __future__ import annotations
