@@ -24,6 +24,7 @@ import sys
 import tempfile
 from datetime import datetime, timezone
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def write_result(
         "name": name,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command if command is not None else this_command(),
-        **git_state(),
+        **COMMIT,
         "machine": machine_info(),
         "versions": versions(),
         "result": payload,
@@ -108,10 +109,15 @@ def versions(packages: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit, and whether files differ from it (results apart); None for both outside a git checkout."""
+    """Return the commit, and whether what runs differs from it (results apart); None for both outside a git checkout.
+
+    An errata that is imported from elsewhere than this checkout counts as different.
+    """
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/results")
-    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
+    spec = find_spec("errata")
+    foreign = spec is None or spec.origin is None or ROOT not in Path(spec.origin).resolve().parents
+    return {"commit": commit, "dirty": None if changed is None else bool(changed) or foreign}
 
 
 def this_command() -> str:
@@ -160,3 +166,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"cannot write a {type(value).__name__} to a result file: {value!r}")
+
+
+COMMIT = git_state()
+"""What the code was when this process started: later commits say nothing about what has been measured."""

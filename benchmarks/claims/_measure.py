@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 import errata
-from _record import RESULTS, write_result
+from _record import COMMIT, RESULTS, write_result
 from claims._settings import Setting, Task
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -33,6 +33,8 @@ SCORES = {
     "average_precision": "average precision of the ledger's trust",
 }
 VALIDATION = 0.1
+FIRST_SEED = 100
+"""Seeds below were used in trials while the settings were chosen, and are not recorded."""
 
 
 def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device: str) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device:
         "wrong_labels": float(wrong.mean()),
         "seconds": round(time.perf_counter() - started, 1),
         "hyper_parameters": {**task.recipe, **changes},
+        **COMMIT,
         "model": task.model if system != CROSS_VALIDATED else "auto",
     }
 
@@ -96,7 +99,7 @@ class Cells:
             self.cells = [c for c in self.cells if c["system"] != system]
         known = {c["seed"] for c in self.cells if c["system"] == system}
         slug = VARIANTS.get(system, (system, {}))[0]
-        for seed in [s for s in range(seeds) if s not in known]:
+        for seed in [s for s in range(FIRST_SEED, FIRST_SEED + seeds) if s not in known]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 cell = measure(self.setting.load(seed), system, seed, self.setting.systems.get(slug, {}), self.device)
