@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from errata.errors import LedgerError, ParameterError
+from errata.findings import Finding
 from errata.ledger import Ledger, Noise
+from errata.vouching import Vouched
 
 
 def ledger() -> Ledger:
@@ -78,3 +81,37 @@ def test_rank_is_a_permutation_also_with_ties():
     many = Ledger(np.zeros(50, int), np.zeros(50, int), np.full(50, 0.5), classes=["a", "b"])
     assert sorted(many.rank.tolist()) == list(range(50))
     assert many.rank.tolist() == list(range(50))  # ties in the order of the rows
+
+
+def test_parts_findings_and_vouching_are_saved_with_the_ledger(tmp_path):
+    parts = pd.DataFrame(
+        {"row": [0, 0], "given": ["x", "y"], "proposed": ["x", "z"], "trust": [0.9, 0.2], "issue": [False, True]}
+    ).assign(rank=[1, 0], token=["a", "b"])
+    findings = [Finding("outliers", 1, "1 row is far from all others.", 0.2, np.array([2]), {"k": 5})]
+    vouched = Vouched([1, 2], [1.0, 0.5], [0.8, 0.3], [1.0, 0.7], [0.5, 0.6], [1.0, 0.8], 2.0)
+    ledger = Ledger([0, 1, 1], [0, 0, 0], [0.9, 0.3, 0.1], classes=["a", "b"], parts=parts, findings=findings)
+    ledger.vouched = vouched
+    ledger.save(tmp_path)
+    again = Ledger.load(tmp_path)
+    pd.testing.assert_frame_equal(again.parts, parts)
+    assert (again.findings[0].says, again.findings[0].rows.tolist()) == (findings[0].says, [2])
+    assert again.vouched.low.tolist() == [0.8, 0.3]
+    assert list(again.issues(min_precision=0.7).index) == [2]
+    Ledger([0], [0], [0.9], classes=["a"]).save(tmp_path)
+    assert not (tmp_path / "parts.parquet").exists()
+
+
+def test_lost_or_incomplete_parts_are_told(tmp_path):
+    with pytest.raises(LedgerError, match="trust, issue, rank are missing"):
+        Ledger([0], [0], [0.9], classes=["a"], parts=pd.DataFrame({"row": [0], "given": [0], "proposed": [0]}))
+    whole = pd.DataFrame({"row": [0], "given": [0], "proposed": [0], "trust": [0.5], "issue": [False], "rank": [0]})
+    Ledger([0], [0], [0.9], classes=["a"], parts=whole).save(tmp_path)
+    (tmp_path / "parts.parquet").unlink()
+    with pytest.raises(LedgerError, match=r"parts.parquet.*missing"):
+        Ledger.load(tmp_path)
+
+
+def test_numbers_in_place_of_classes_are_shown():
+    numbers = {"given": np.array([1.5, 2.0]), "proposed": np.array([1.5, 9.0])}
+    ledger = Ledger([0, 0], [0, 1], [0.9, 0.1], classes=["as labelled", "to correct"], columns=numbers)
+    assert ledger.table["proposed"].tolist() == [1.5, 9.0]

@@ -19,7 +19,13 @@ from errata.labels import MISSING, ClassLabels
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Ledger", "Noise"]
+    from errata.findings import Finding
+    from errata.vouching import Vouched
+
+__all__ = ["PARTS", "Ledger", "Noise"]
+
+PARTS = ("given", "proposed", "trust", "issue", "rank")
+"""The columns of a ledger's table, and of its finer rows."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class Ledger:
     columns : further columns of length N, such as ``{"loss": ...}``
     index : (N,) the rows' numbers in the data; by default 0 .. N-1
     meta : anything JSON can hold: the source, the method, the command
+    parts : the finer rows beneath the ledger's rows (a label of several, a token, a region, a box), with the columns
+        row (the index value of the ledger's row), given, proposed, trust, issue, rank (0 = most suspicious of all), and
+        what the kind needs
+    findings : what else was found: duplicates, outliers, leakage ...
+    vouched : how precise the list is estimated to be, by its length
 
     Examples
     --------
@@ -84,6 +95,9 @@ class Ledger:
         columns: Mapping[str, Any] | None = None,
         index: Any = None,
         meta: Mapping[str, Any] | None = None,
+        parts: pd.DataFrame | None = None,
+        findings: Sequence[Finding] = (),
+        vouched: Vouched | None = None,
     ) -> None:
         self.classes = list(classes)
         self.given = _codes(given, len(self.classes), "given")
@@ -99,7 +113,11 @@ class Ledger:
         self.index = np.arange(n, dtype=np.int64) if index is None else np.asarray(index)
         self.columns = {str(k): np.asarray(v) for k, v in (columns or {}).items()}
         self.meta = dict(meta or {})
+        self.parts = parts
+        self.findings = list(findings)
+        self.vouched = vouched
         self.data: Any = None  # the data the rows came from, where they are at hand: the report shows them
+        _check_parts(parts)
         for what in ("proposed", "trust", "issue", "index"):
             _same_length(getattr(self, what), n, what)
         for what, values in self.columns.items():
@@ -156,8 +174,9 @@ class Ledger:
         Parameters
         ----------
         budget : how many rows can be checked; the best so many are returned, also beyond those flagged
-        min_precision : in (0, 1]; only the longest head of the list whose expected share of wrong labels is at least
-            this. A row's chance to be wrong is taken to be ``1 - trust``, so the promise is as good as the trust is.
+        min_precision : in (0, 1]; only the longest head of the list of which at least this share is wrong. Where the
+            ledger is vouched for (``errata.vouch``), that is where the interval's lower end says so. Elsewhere a row's
+            chance to be wrong is taken to be ``1 - trust``, and the promise is as good as the trust is.
 
         Examples
         --------
@@ -174,6 +193,8 @@ class Ledger:
         else:
             labelled = int((self.given != MISSING).sum())
             chosen = self.order[: min(int(budget), labelled)]
+        if min_precision is not None and self.vouched is not None:
+            return self._frame(chosen[: self.vouched.rows_for(min_precision)])
         if min_precision is not None and len(chosen):
             by_trust = chosen[np.argsort(self.trust[chosen], kind="stable")]
             precision = np.cumsum(1.0 - self.trust[by_trust], dtype=np.float64) / np.arange(1, len(by_trust) + 1)
@@ -192,7 +213,14 @@ class Ledger:
             "issue": self.issue[rows],
             "rank": self.rank[rows],
         }
-        data.update({name: values[rows] for name, values in self.columns.items() if name not in data})
+        own = ("trust", "issue", "rank")
+        data.update(
+            {
+                name: values[rows] if values.ndim == 1 else list(values[rows])
+                for name, values in self.columns.items()
+                if name not in own
+            }
+        )
         return pd.DataFrame(data, index=pd.Index(self.index[rows]))
 
     # -- on disk ----------------------------------------------------------------------------------------------------
@@ -234,6 +262,12 @@ def _codes(values: Any, num_classes: int, what: str) -> np.ndarray:
         row = int(np.flatnonzero((array < MISSING) | (array >= num_classes))[0])
         raise LedgerError(f"'{what}' must lie in [-1, {num_classes - 1}]; row {row} holds {array[row]}.")
     return array.astype(np.int32, copy=False)
+
+
+def _check_parts(parts: pd.DataFrame | None) -> None:
+    missing = [] if parts is None else [name for name in ("row", *PARTS) if name not in parts.columns]
+    if missing:
+        raise LedgerError(f"parts must have the columns row, {', '.join(PARTS)}; {', '.join(missing)} are missing.")
 
 
 def _same_length(values: np.ndarray, n: int, what: str) -> None:

@@ -9,7 +9,7 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.errors import ErrataError, LedgerError
+from errata.findings import Finding
+from errata.vouching import Vouched
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["atomic", "load", "make_folder", "save", "write_json"]
 
 FORMAT = 1
+PARTS = "parts.parquet"
 KEY = b"errata.ledger"
 # The report is drawn two floors above; it is named here, as the systems' cards name their modules, not imported.
 REPORT = "errata.audit.report:render"
@@ -101,6 +104,7 @@ def save(ledger: Ledger, folder: Path, *, report: bool = True) -> Path:
     table = _to_arrow(ledger)
     with atomic(folder / "ledger.parquet") as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=1, row_group_size=1 << 20)
+    _save_parts(ledger, folder / PARTS)
     write_json(folder / "summary.json", summary(ledger))
     if report:
         with atomic(folder / "report.html") as temporary:
@@ -122,6 +126,8 @@ def summary(ledger: Ledger) -> dict[str, Any]:
             {"name": name, "labels": int(n), "issues": int(f)} for name, n, f in zip(ledger.classes, given, flagged)
         ],
         "transition": ledger.noise.transition.round(6).tolist(),
+        "findings": [finding.plain() | {"rows": finding.rows[:20].tolist()} for finding in ledger.findings],
+        "estimated_errors": None if ledger.vouched is None else round(ledger.vouched.errors, 1),
         "most_suspicious_rows": [_plain(row) for row in ledger.index[ledger.order[:20]]],
         **ledger.meta,
     }
@@ -149,9 +155,31 @@ def load(path: Path) -> Ledger:
             columns={c[2:]: _numpy(table, c) for c in further},
             index=_numpy(table, "row"),
             meta=about["meta"],
+            parts=_load_parts(file.parent / PARTS) if about.get("parts") else None,
+            findings=[Finding.from_plain(told) for told in about.get("findings", [])],
+            vouched=Vouched.from_plain(about["vouched"]) if about.get("vouched") else None,
         )
     except (KeyError, TypeError) as error:
         raise LedgerError(f"{file} is damaged: its description lacks {error}. Make the ledger again.") from error
+
+
+def _save_parts(ledger: Ledger, file: Path) -> None:
+    if ledger.parts is None:
+        file.unlink(missing_ok=True)  # of an earlier ledger in this folder
+        return
+    with atomic(file) as temporary:
+        ledger.parts.to_parquet(temporary, index=False, compression="zstd")
+
+
+def _load_parts(file: Path) -> Any:
+    import pandas as pd
+
+    if not file.exists():
+        raise LedgerError(f"{file}, with the ledger's finer rows, is missing. Copy it too, or make the ledger again.")
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"{file} is damaged or not a Parquet file: {error}. Make the ledger again.") from error
 
 
 def _read(file: Path) -> tuple[Any, dict[str, Any]]:
@@ -199,6 +227,9 @@ def _to_arrow(ledger: Ledger) -> Any:
         "classes": ledger.classes,
         "joint": ledger.noise.joint.tolist(),
         "meta": ledger.meta,
+        "parts": ledger.parts is not None,
+        "findings": [finding.plain() for finding in ledger.findings],
+        "vouched": None if ledger.vouched is None else ledger.vouched.plain(),
     }
     described = json.dumps(about, ensure_ascii=False, default=_plain).encode()
     return pa.table(arrays).replace_schema_metadata({KEY: described})
@@ -223,3 +254,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return str(value)
+
+
+def source_path(told: Mapping[str, Any], folder: Path | None = None) -> Path | None:
+    """The file or folder that a ledger was made from; None where it isn't there (any more).
+
+    Parameters
+    ----------
+    told : what the ledger or run tells of it: ``source_path``, absolute, and ``source``, as it was typed
+    folder : the ledger's folder; the source is also looked for beside it, as both may have been moved
+    """
+    source, absolute = told.get("source"), told.get("source_path")
+    places = [Path(absolute)] if isinstance(absolute, str) else []
+    if isinstance(source, str) and source:
+        path = Path(source).expanduser()
+        near = [] if folder is None or path.is_absolute() else [folder, folder.parent, folder.parent.parent]
+        places += [path, *(place / path for place in near)]
+    return next((place for place in places if os.path.exists(place)), None)

@@ -311,3 +311,18 @@ def test_from_an_audit_over_decisions_to_a_corrected_file(tmp_path):
     found = errata.compare(ledger, after)
     assert found.counts["labels_changed"] == found.counts["issues_gone"] == 30
     assert found.counts["issues_new"] == 0
+
+
+def test_the_source_is_found_and_read_alike_from_any_other_folder(tmp_path, monkeypatch):
+    at_home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    at_home.mkdir(), elsewhere.mkdir()
+    (at_home / "t.csv").write_text("".join(f"{i % 7};{'ab'[i % 2]}\n" for i in range(40)))
+    monkeypatch.chdir(at_home)
+    told = {"label": "column 2", "separator": ";", "header": False}
+    errata.audit("t.csv", **told, folds=2, progress=False).save("found")
+    monkeypatch.chdir(elsewhere)
+    done = apply_to_file(
+        at_home / "found", pd.DataFrame({"row": [3], "action": ["relabel"], "label": ["a"]}), "out.csv"
+    )
+    assert done.counts["relabelled"] == 1
+    assert (elsewhere / "out.csv").read_text().splitlines()[3] == "3;a"

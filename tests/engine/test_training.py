@@ -350,3 +350,12 @@ def test_two_processes_give_the_ledger_of_one(digits):
     assert [r["epoch"] for r in two.history] == [1, 2]
     assert two.metrics["train_loss"] == pytest.approx(one.metrics["train_loss"], abs=1e-5)
     assert two.metrics["best_epoch"] in (1, 2)
+
+
+def test_a_language_model_reads_token_ids_of_its_own_tokenizer(bert):
+    texts = ["good film", "bad film", "good good", "bad bad"] * 6
+    run = errata.train(texts, [0, 1, 0, 1] * 6, system="ce", model=f"hf:{bert}", epochs=2, device="cpu", progress=False)
+    assert run.encoder.name == "tokens"
+    assert run.predict_proba(["good film"]).shape == (1, 2)
+    ledger = errata.audit(texts, [0, 1, 0, 1] * 6, model=f"hf:{bert}", epochs=1, folds=2, device="cpu", progress=False)
+    assert len(ledger) == 24

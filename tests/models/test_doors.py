@@ -37,25 +37,6 @@ def test_importing_the_room_opens_no_door():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    """A folder with a BERT of one layer, and a tokenizer that knows a few words."""
-    transformers = usable("transformers")
-    tokenizers = usable("tokenizers")
-    folder = tmp_path_factory.mktemp("bert")
-    config = transformers.BertConfig(
-        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, pad_token_id=1
-    )
-    torch.manual_seed(0)
-    transformers.BertModel(config).half().save_pretrained(folder)
-    words = {"[UNK]": 0, "[PAD]": 1, "good": 2, "bad": 3, "film": 4}
-    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]", pad_token="[PAD]")
-    wrapped.save_pretrained(folder)
-    return folder
-
-
 def test_a_transformer_takes_ids_or_a_dict_and_masks_its_padding(bert):
     model = models.build(f"hf:{bert}", 3).eval()
     ids = torch.tensor([[2, 4, 1, 1], [3, 4, 2, 4], [1, 1, 1, 1]])

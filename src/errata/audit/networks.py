@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from errata import models, systems
-from errata.data import encoder_for, loader
+from errata.data import encoder_for, loader, tokenizer_of
 from errata.engine.evaluation import predict_proba
 from errata.engine.fit import fit, resolve_device
 from errata.engine.randomness import isolated_randomness, mixed_seed
 from errata.engine.recipes import MODELS, recipe_for
 from errata.engine.task import Renumbered
-from errata.parts import Batch
+from errata.parts import Batch, System
 
 __all__ = ["NetworkFolds", "QuickNetwork"]
 
@@ -93,7 +93,7 @@ class NetworkFolds:
         self.kind = systems.load("ce")
         self.labels = data.require_labels()
         self.model, self.seed, self.device = model, seed, device
-        self.encoder = encoder_for(data).fit(data)
+        self.encoder = encoder_for(data, **tokenizer_of(model, data)).fit(data)
         self.inputs = self.encoder.encode(data)
         self.mirrored = bool(getattr(self.encoder.views(), "flip", False))
         trained = max(1, round(0.8 * (len(self.labels) - self.labels.missing)))
@@ -111,9 +111,22 @@ class NetworkFolds:
         self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
     ) -> np.ndarray:
         """See ``Predictor``."""
+        return self._predict(self.train(train, fold, advance), test)
+
+    def train(
+        self,
+        train: np.ndarray,
+        fold: int,
+        advance: Callable[[float], None],
+        kind: Callable[..., System] | None = None,
+    ) -> System:
+        """The system after plain training on the rows ``train``; of another ``kind``, given what "ce" is given.
+
+        Its sample i is row ``train[i]``.
+        """
         codes = self.labels.codes
         with isolated_randomness(mixed_seed(self.seed, fold)):
-            system = self.kind(
+            system = (kind or self.kind)(
                 self._network(fold),
                 len(self.labels.classes),
                 len(train),
@@ -139,7 +152,33 @@ class NetworkFolds:
             device=self.device,
             progress=False,
         )
-        return self._predict(system, test)
+        return system
+
+    def embed(self, system: System, rows: np.ndarray) -> np.ndarray:
+        """(R, D) float32: what the network's last linear layer gets to see of the rows, as they are stored."""
+        device = resolve_device(self.device)
+        linear = [part for part in system.model.modules() if isinstance(part, nn.Linear)]
+        seen: list[Tensor] = []
+        hook = linear[-1].register_forward_pre_hook(lambda _, got: seen.append(got[0].flatten(1))) if linear else None
+        found: np.ndarray | None = None
+        try:
+            for start in range(0, len(rows), 512):
+                part = rows[start : start + 512]
+                inputs = (
+                    torch.as_tensor(np.asarray(self.inputs[part]))
+                    if isinstance(self.inputs, (Tensor, np.ndarray))
+                    else Subset(self.inputs, part.tolist())
+                )
+                seen.clear()
+                probs = predict_proba(system, inputs, device=device)
+                values = seen[-1].float().cpu().numpy() if seen else probs
+                if found is None:
+                    found = np.empty((len(rows), values.shape[1]), dtype=np.float32)
+                found[start : start + 512] = values
+        finally:
+            if hook is not None:
+                hook.remove()
+        return np.empty((0, 1), dtype=np.float32) if found is None else found
 
     def _network(self, fold: int) -> nn.Module:
         if self.quick:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from errata.data import Data
     from errata.ledger import Ledger
 
-__all__ = ["audit"]
+__all__ = ["METHODS", "TASKS", "audit"]
+
+METHODS = {"dynamics": "dynamics", "neighbours": "neighbours", "ensemble": "ensemble"}
+TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes")
+_NOTHING = object()
 
 
 def audit(
@@ -37,13 +42,17 @@ def audit(
     seed: int = 0,
     device: str = "auto",
     classes: Sequence[Any] | None = None,
+    task: str | None = None,
+    annotations: Any = None,
+    findings: bool = False,
     progress: Show = True,
     **rest: Any,
 ) -> Ledger:
     """Find the labels of a data set that are probably wrong.
 
-    Three ways: from probabilities of your own (``labels`` and ``pred_probs``, or a ``source`` and ``pred_probs``); from
-    data alone (a model is cross-validated for you); or from a training run with any system (``method="elr"``).
+    For a single class per item (other kinds of labels: ``task``), in three ways: from probabilities of your own
+    (``labels`` and ``pred_probs``, or a ``source`` and ``pred_probs``); from data alone (a model is cross-validated for
+    you); or from a training run with any system (``method="elr"``).
 
     Parameters
     ----------
@@ -55,7 +64,8 @@ def audit(
         left unjudged, but get a proposal
     pred_probs : (N, K) out-of-sample probabilities of the classes; an array, a DataFrame, or the path of a ``.npy``
         file, which is read in blocks
-    method : "confident" (confident learning), or a system's slug
+    method : "confident" (confident learning); "dynamics" (one training run), "neighbours" (labels of the nearest
+        neighbours), "ensemble" (several signals); or a system's slug
     rule : of "confident": which rows are issues; "prune_by_noise_rate", "prune_by_class", "both",
         "confident_learning", "predicted_neq_given", "low_self_confidence", "low_normalized_margin"
     rank_by : of "confident": "self_confidence" or "normalized_margin"
@@ -65,6 +75,11 @@ def audit(
     seed : of everything random; the same seed gives the same ledger on the same machine
     device : where networks are trained: "auto", "cpu", "cuda", "cuda:1", "mps"
     classes : the K class names in the order of the columns of ``pred_probs``, where it can't be told from the labels
+    task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes": see the module
+        of that name in ``errata.audit`` for its arguments
+    annotations : a table of several people's labels per item (columns item, annotator, label) instead of one label:
+        see ``errata.audit.annotations``
+    findings : also look for duplicates, outliers, imbalance and the like: ``Ledger.findings``
     progress : show how it goes, on the standard error stream; or a function of (share done, what goes on)
     **rest : options of ``errata.read``; for networks ``epochs``, ``batch_size`` and hyper-parameters of plain training;
         for a system those of ``errata.train``
@@ -89,7 +104,17 @@ def audit(
       given proposed
     4   dog      cat
     """
+    if task is not None or annotations is not None:
+        told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
+        more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
+        return _of_kind(task, annotations, {**told, **more, **rest})
     _check(source, y, labels, pred_probs, method, seed)
+    if method in METHODS:
+        reading, options = _split_reading(rest)
+        data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading})
+        trained = {"model": model, "folds": folds, "seed": seed, "device": device, "progress": progress}
+        ledger = _room(METHODS[method])(data, **trained, **options)
+        return _completed(ledger, findings, seed)
     if method != "confident":
         options = {"label": label, "model": model, "seed": seed, "device": device, "progress": progress is not False}
         return _from_training(source, y if y is not None else labels, method, {**options, **_named(classes), **rest})
@@ -102,8 +127,39 @@ def audit(
     options = {**_named(classes), **reading, **({"labels_only": True} if pred_probs is not None else {})}
     data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
-        return _with_given_probabilities(data, pred_probs, classes, how)
-    return _cross_validated(data, model, folds, seed, device, progress, training, how)
+        return _completed(_with_given_probabilities(data, pred_probs, classes, how), findings, seed)
+    return _completed(_cross_validated(data, model, folds, seed, device, progress, training, how), findings, seed)
+
+
+# -- methods and kinds of labels with a module of their own ------------------------------------------------------------
+
+
+def _room(name: str) -> Callable[..., Ledger]:
+    return importlib.import_module(f"errata.audit.{name}").audit
+
+
+def _of_kind(task: str | None, annotations: Any, given: dict[str, Any]) -> Ledger:
+    """Hand over to the module of the kind, with those arguments that were given."""
+    if annotations is not None and task is not None:
+        raise ParameterError("annotations= is for one class per item; leave task= out.")
+    if task is not None and task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    audit_kind = _room("annotations" if task is None else task)
+    parameters = inspect.signature(audit_kind).parameters
+    usual = {"model": "auto", "folds": 5, "seed": 0, "device": "auto", "progress": True}
+    passed = {k: v for k, v in given.items() if k in parameters or not (v is None or v == usual.get(k, _NOTHING))}
+    for name in passed:
+        if name not in parameters:
+            raise UnknownNameError(f"option of errata.audit with {task or 'annotations'}", name, list(parameters))
+    return audit_kind(annotations, **passed) if task is None else audit_kind(**passed)
+
+
+def _completed(ledger: Ledger, findings: bool, seed: int) -> Ledger:
+    if findings and ledger.data is not None:
+        from errata.audit.findings import look
+
+        ledger.findings = look(ledger.data, ledger, seed=seed)
+    return ledger
 
 
 # -- the three ways ---------------------------------------------------------------------------------------------------
@@ -113,7 +169,7 @@ def _with_given_probabilities(
     data: Data, pred_probs: Any, classes: Sequence[Any] | None, how: dict[str, Any]
 ) -> Ledger:
     found, probs = align(data.require_labels(), pred_probs, classes, name=data.label_name or "labels")
-    meta = _meta(pred_probs, seed=None, source=data.source, label=data.label_name)
+    meta = _meta(pred_probs, **data.origin)
     ledger = confident(found, probs, index=data.rows, meta=meta, **how)
     ledger.data = data
     return ledger
@@ -146,7 +202,7 @@ def _from_training(source: Any, y: Any, method: str, options: dict[str, Any]) ->
 
     known = [card.slug for card in systems.list_systems()]
     if method not in known:
-        raise UnknownNameError("method", method, ["confident", *known], "`errata systems` lists the systems.")
+        raise UnknownNameError("method", method, ["confident", *METHODS, *known], "`errata systems` lists the systems.")
     from errata.engine.training import train
 
     return train(source, y, system=method, **options).ledger
@@ -227,6 +283,13 @@ def _split(rest: Mapping[str, Any], no_training: bool) -> tuple[dict[str, Any], 
     )
 
 
+def _split_reading(rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from errata.data import read
+
+    reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {k: v for k, v in rest.items() if k in reading}, {k: v for k, v in rest.items() if k not in reading}
+
+
 def _refuse(training: Mapping[str, Any], what: str) -> None:
     if training:
         raise ParameterError(
@@ -259,8 +322,7 @@ def _meta(pred_probs: Any, **more: Any) -> dict[str, Any]:
 
 def _about(data: Data, found: CrossValidated, predictor: Predictor, folds: int, seed: int) -> dict[str, Any]:
     return {
-        "source": data.source,
-        "label": data.label_name,
+        **data.origin,
         "kind": data.kind,
         "model": predictor.description,
         "folds": folds,

@@ -15,12 +15,15 @@ __all__ = [
     "Encoding",
     "Features",
     "Force",
+    "Header",
     "ImageColumn",
+    "ImageSize",
     "Kinds",
     "Label",
     "Model",
     "OutFolder",
     "Seed",
+    "Separator",
     "Source",
     "TextColumn",
     "Unreadable",
@@ -52,6 +55,13 @@ Kinds = Annotated[
 Unreadable = Annotated[
     str, typer.Option(help="What to do with images that can't be read: error or skip.", rich_help_panel=_READING)
 ]
+Separator = Annotated[
+    str | None, typer.Option(help="What separates columns of .csv and .tsv; by default found out.", show_default=False)
+]
+Header = Annotated[bool, typer.Option(help="Whether the first line of .csv and .tsv names the columns.")]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Resize images to this side, in pixels; by default chosen.", show_default=False)
+]
 Encoding = Annotated[
     str | None,
     typer.Option(help="Of .csv and .tsv that aren't UTF-8, such as latin-1.", rich_help_panel=_READING),
@@ -72,6 +82,9 @@ def reading(
     kinds: list[str] | None = None,
     unreadable: str = "error",
     encoding: str | None = None,
+    separator: str | None = None,
+    header: bool = True,
+    image_size: int | None = None,
 ) -> dict[str, Any]:
     """The reading options as ``errata.read`` takes them; those not given are left out.
 
@@ -95,6 +108,12 @@ def reading(
         options["unreadable"] = unreadable
     if encoding is not None:
         options["encoding"] = encoding
+    if separator is not None:
+        options["separator"] = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
+    if not header:
+        options["header"] = False
+    if image_size is not None:
+        options["image_size"] = image_size
     return options
 
 

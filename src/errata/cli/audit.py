@@ -57,6 +57,9 @@ def audit(
     kind: options.Kinds = None,
     unreadable: options.Unreadable = "error",
     encoding: options.Encoding = None,
+    separator: options.Separator = None,
+    header: options.Header = True,
+    image_size: options.ImageSize = None,
 ) -> None:
     """Find the labels that are probably wrong: a ledger with a row per sample, and a report to look at.
 
@@ -72,7 +75,7 @@ def audit(
     from errata.data import read
     from errata.storage import summary
 
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding)
+    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     parameters = options.assignments(settings)
     data = read(source, label, **reading)
     tell(talk, data)

@@ -34,6 +34,9 @@ def predict(
     force: options.Force = False,
     unreadable: options.Unreadable = "error",
     encoding: options.Encoding = None,
+    separator: options.Separator = None,
+    header: options.Header = True,
+    image_size: options.ImageSize = None,
 ) -> None:
     """Predict the class of each row of a source: a table of row, prediction and confidence.
 
@@ -49,7 +52,12 @@ def predict(
 
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
-    reading = {**trained.about.get("reading", {}), **options.reading(unreadable=unreadable, encoding=encoding)}
+    reading = {
+        **trained.about.get("reading", {}),
+        **options.reading(
+            unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
+        ),
+    }
     data = read(source, False, **reading)
     probabilities = trained.predict_proba(data)
     write_table(_table(trained.classes, data.rows, probabilities, every=proba), out)

@@ -56,6 +56,9 @@ def train(
     kind: options.Kinds = None,
     unreadable: options.Unreadable = "error",
     encoding: options.Encoding = None,
+    separator: options.Separator = None,
+    header: options.Header = True,
+    image_size: options.ImageSize = None,
 ) -> None:
     """Train a model in spite of wrong labels; the run's folder gets the model, the metrics and the ledger.
 
@@ -76,7 +79,7 @@ def train(
     parameters = options.assignments(settings)
     if resume and out is None:
         raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding)
+    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     data = read(source, label, **reading)
     tell(talk, data)
     clean = read(test, data.label_name, **reading) if test else None
@@ -103,6 +106,8 @@ def train(
         **parameters,
     )
     measured = run.evaluate(clean) if clean is not None else None
+    if measured is not None:
+        run.save_metrics(folder)
     _show(talk, run, measured, folder)
     talk.result(
         {

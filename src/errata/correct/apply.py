@@ -16,13 +16,14 @@ from errata.correct.decisions import decide
 from errata.correct.folders import Folder
 from errata.correct.formats import check_ending, open_source
 from errata.correct.outcome import Outcome
-from errata.correct.places import check_out, placed, provenance_of, source_path
+from errata.correct.places import check_out, placed, provenance_of
 from errata.correct.plan import DROP, Plan, make_plan
 from errata.correct.provenance import Provenance
 from errata.correct.soft import probabilities, soft_names
 from errata.correct.source import Difference, Order, Source
 from errata.errors import DataError, ErrataError, ParameterError
 from errata.ledger import Ledger
+from errata.storage import source_path
 
 if TYPE_CHECKING:
     from errata.correct.corrected import Corrected
@@ -39,6 +40,7 @@ class Origin:
     ledger : the ledger
     folder : where it lies, if it does
     source : what its description names as the source
+    source_path : where that was when the ledger was made, absolute
     label : the label's column, if it is told
     reading : the options of ``errata.read`` that the data were read with
     """
@@ -46,6 +48,7 @@ class Origin:
     ledger: Ledger
     folder: Path | None = None
     source: str | None = None
+    source_path: str | None = None
     label: str | None = None
     reading: dict[str, Any] = field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class Origin:
             ledger,
             folder,
             str(told["source"]) if "source" in told else None,
+            str(told["source_path"]) if "source_path" in told else None,
             label if isinstance(label, str) else None,
             dict(reading) if isinstance(reading, Mapping) else {},
         )
@@ -84,11 +88,11 @@ class Origin:
             where it is not there, or the ledger was made from something else than a file or folder
         """
         if source is not None:
-            place = source_path(source)
-            if place is None:
+            named = Path(source).expanduser()
+            if not named.exists():
                 raise DataError(f"There is no file or folder {source}.")
-            return place
-        place = source_path(self.source, self.folder) if self.source else None
+            return named
+        place = source_path({"source": self.source, "source_path": self.source_path}, self.folder)
         if place is None:
             told = (
                 f"it was made from {self.source!r}, which is not there" if self.source else "it does not say from what"

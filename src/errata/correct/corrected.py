@@ -13,7 +13,7 @@ import pandas as pd
 
 from errata.correct.formats import check_ending, ending_of, open_source
 from errata.correct.outcome import Outcome
-from errata.correct.places import check_out, placed, provenance_of, source_path
+from errata.correct.places import check_out, placed, provenance_of
 from errata.correct.plan import Edits, Plan
 from errata.correct.provenance import Provenance
 from errata.correct.soft import probabilities, soft_names
@@ -22,6 +22,7 @@ from errata.data.content import choose_label
 from errata.data.tables import read_frame
 from errata.errors import DataError, ParameterError
 from errata.labels import MISSING, ClassLabels
+from errata.storage import source_path
 
 if TYPE_CHECKING:
     from errata.correct.apply import Origin
@@ -128,8 +129,9 @@ def _path(source: Any, origin: Origin) -> Path | None:
     if isinstance(source, (str, os.PathLike)):
         return origin.find(source)
     data = source if source is not None else origin.ledger.data
-    told = origin.source if data is None else getattr(data, "source", None)
-    return source_path(told, origin.folder) if isinstance(told, str) else None
+    if data is not None:
+        return source_path({"source": getattr(data, "source", None)})
+    return source_path({"source": origin.source, "source_path": origin.source_path}, origin.folder)
 
 
 # -- tables of every kind ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from errata.errors import ErrataError
 
-__all__ = ["Places", "check_out", "placed", "provenance_of", "source_path"]
+__all__ = ["Places", "check_out", "placed", "provenance_of"]
 
 
 def provenance_of(out: Path) -> Path:
@@ -24,19 +24,6 @@ def provenance_of(out: Path) -> Path:
     'reviews.csv.provenance.csv'
     """
     return out.with_name(out.name + ".provenance.csv")
-
-
-def source_path(source: str | os.PathLike[str], folder: Path | None = None) -> Path | None:
-    """The file or folder that a ledger was made from; None where it isn't there (any more).
-
-    Parameters
-    ----------
-    source : as the ledger tells it, often relative to the folder that the audit was started in
-    folder : the ledger's folder; the source is also looked for beside it
-    """
-    path = Path(source).expanduser()
-    places = [path] if folder is None or path.is_absolute() else [path, folder / path, folder.parent / path]
-    return next((place for place in places if os.path.exists(place)), None)
 
 
 def check_out(out: Path, source: Path, *, force: bool) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from errata.correct.places import provenance_of, source_path
+from errata.correct.places import provenance_of
 from errata.correct.provenance import Provenance
 from errata.errors import LoadError, ParameterError
 from errata.ledger import Ledger
+from errata.storage import source_path
 
 __all__ = ["Side", "common_rows", "side"]
 
@@ -41,8 +42,7 @@ class Side:
     @property
     def source(self) -> Path | None:
         """The data that it was made from, if they are there."""
-        told = self.ledger.meta.get("source")
-        return source_path(told, self.folder) if isinstance(told, str) else None
+        return source_path(self.ledger.meta, self.folder)
 
 
 def side(what: Any) -> Side:

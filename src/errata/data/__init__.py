@@ -28,6 +28,7 @@ _NAMES = {
     "encoder_from_spec": "errata.data.encoders",
     "loader": "errata.data.batches",
     "read": "errata.data.reading",
+    "tokenizer_of": "errata.data.encoders",
 }
 
 __all__ = [
@@ -50,12 +51,13 @@ __all__ = [
     "encoder_from_spec",
     "loader",
     "read",
+    "tokenizer_of",
 ]
 
 if TYPE_CHECKING:
     from errata.data.batches import Batches, DecodingLoader, IndexedDataset, loader
     from errata.data.data import Column, Data, Preview
-    from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec
+    from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.reading import read
     from errata.data.tabular import TabularEncoder
     from errata.data.text import TextEncoder

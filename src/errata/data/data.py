@@ -73,6 +73,7 @@ class Data:
     label_name : the label's column
     rows : (n,) int64, each row's number in the source; unreadable rows left out make gaps
     source, format : where they came from
+    reading : the options of ``errata.read`` that differed from the usual, in plain JSON types
     table : the whole source as a pyarrow.Table, where it is one; ``rows`` says which of its rows count
     images : the whole source's images, for kind "image"
     array : the whole source as (N, D), where it is an array of features
@@ -114,6 +115,7 @@ class Data:
         self.images = images
         self.array = array
         self.notes = list(notes)
+        self.reading: dict[str, Any] = {}
         self._relabel = relabel
 
     def __len__(self) -> int:
@@ -241,7 +243,7 @@ class Data:
         return new
 
     def _copy(self, labels: ClassLabels | None) -> Data:
-        return Data(
+        new = Data(
             kind=self.kind,
             columns=self.columns,
             rows=self.rows,
@@ -255,6 +257,20 @@ class Data:
             notes=self.notes,
             relabel=self._relabel,
         )
+        new.reading = self.reading
+        return new
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a ledger notes to find and read the data again: source, source_path (absolute), label, reading."""
+        there = os.path.exists(os.path.expanduser(self.source))
+        found = {
+            "source": self.source,
+            "source_path": os.path.abspath(os.path.expanduser(self.source)) if there else None,
+            "label": self.label_name,
+            "reading": self.reading or None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     # -- in words -----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from errata.data.views import ImageViews, StandardViews
 from errata.errors import DataError, LoadError, ParameterError, UnknownNameError
 from errata.parts import Views
 
-__all__ = ["ArrayEncoder", "Encoder", "ImageEncoder", "encoder_for", "encoder_from_spec"]
+__all__ = ["ArrayEncoder", "Encoder", "ImageEncoder", "encoder_for", "encoder_from_spec", "tokenizer_of"]
 
 STANDARD_LIMIT = 1 << 30  # bytes up to which a memory-mapped array is standardised as a whole
 
@@ -317,6 +317,20 @@ def encoder_for(data: Data, **options: Any) -> Encoder:
         raise ParameterError(
             f"{kind.__name__} does not take these options: {', '.join(options)} ({reason(error)})."
         ) from error
+
+
+def tokenizer_of(model: Any, data: Data) -> dict[str, str]:
+    """The option of ``encoder_for`` that a model needs: its own tokenizer, where it is ``hf:NAME`` and reads texts.
+
+    Examples
+    --------
+    >>> from errata.data import read
+    >>> tokenizer_of("hf:distilbert-base-uncased", read(["a text"])), tokenizer_of("mlp", read(["a text"]))
+    ({'tokenizer': 'distilbert-base-uncased'}, {})
+    """
+    if data.kind == "text" and isinstance(model, str) and model.startswith("hf:"):
+        return {"tokenizer": model.removeprefix("hf:")}
+    return {}
 
 
 def encoder_from_spec(spec: dict[str, Any]) -> Encoder:

@@ -26,6 +26,7 @@ from errata.labels import ClassLabels
 __all__ = ["read"]
 
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+_USUAL_CSV = {"separator": None, "encoding": None, "header": True}
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy")
 
 
@@ -106,6 +107,7 @@ def read(
     elif isinstance(source, (str, os.PathLike)):
         csv = {"separator": separator, "encoding": encoding, "header": header}
         data = _read_path(Path(source).expanduser(), False if values is not None else column, options, csv)
+        data.reading = _unusual(options, csv)
     else:
         data = _read_object(source, False if values is not None else column, options)
     if values is None:
@@ -114,6 +116,15 @@ def read(
         values = ClassLabels.encode(values, classes=classes)
         values = ClassLabels(values.codes[data.rows], values.classes)
     return data.with_labels(values, classes=classes)
+
+
+def _unusual(options: Options, csv: dict[str, Any]) -> dict[str, Any]:
+    """The options that differ from the usual and have a bearing on how the rows are read, in JSON's types."""
+    usual = Options()
+    names = ("features", "text", "image_column", "kinds", "unreadable", "image_size")
+    told = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
+    told |= {name: csv[name] for name, default in _USUAL_CSV.items() if csv[name] != default}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
 
 def _check(options: Options) -> None:

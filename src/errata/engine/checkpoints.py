@@ -7,6 +7,7 @@ belongs to. It is compared before anything is loaded.
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "save_tensors",
 ]
 
+_LITTLE = 1 << 24  # bytes free under which a failed write is a full disk's
 KEY = "errata_run"
 FORMAT = 1
 
@@ -63,7 +65,9 @@ def save_tensors(content: Any, path: Path) -> None:
         try:
             torch.save(content, temporary)
         except RuntimeError as error:  # torch's zip writer reports a full disk as a RuntimeError
-            raise OSError(str(error)) from error
+            free = shutil.disk_usage(path.parent).free
+            why = "no space left on the disk" if free < _LITTLE else str(error).splitlines()[0]
+            raise OSError(why) from error
 
 
 def load_tensors(path: Path, **options: Any) -> Any:

@@ -34,12 +34,13 @@ def describe(task: Task, **arguments: Any) -> dict[str, Any]:
         "model": task.model_spec,
         "encoder": task.encoder.spec(),
         "classes": data.labels.classes,
-        "source": data.source,
+        **data.origin,
         "kind": data.kind,
         "label": data.label_name,
         "epochs": task.recipe.epochs,
         "batch_size": task.recipe.batch_size,
         **{name: plain(value) for name, value in arguments.items()},
+        "reading": {**data.reading, **plain(arguments.get("reading", {}))},
         "versions": versions(),
     }
     return {**about, "command": _command(about)}
@@ -134,7 +135,7 @@ def _over_all_rows(task: Task, inner: Ledger, predicted: np.ndarray, own: np.nda
         noise=inner._noise,  # the system's own estimate, where it has one; else counted from all rows
         columns=columns,
         index=task.data.rows,
-        meta={**inner.meta, **{name: about[name] for name in kept}},
+        meta={**inner.meta, **task.data.origin, **{name: about[name] for name in kept}},
     )
     ledger.data = task.data
     return ledger

@@ -177,10 +177,14 @@ class Run:
         """
         place = make_folder(Path(folder))
         save_tensors(weights_of(self.system), place / "model.pt")
-        write_json(place / "metrics.json", {**self.metrics, "history": self.history})
+        self.save_metrics(place)
         self.ledger.save(place, report=report)
         write_json(place / "run.json", {**self.about, "finished": True})
         return place
+
+    def save_metrics(self, folder: str | Path) -> None:
+        """Write ``metrics.json`` alone into a run's folder, after ``evaluate`` has added to it."""
+        write_json(Path(folder) / "metrics.json", {**self.metrics, "history": self.history})
 
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module | None = None, device: str = "auto") -> Run:
@@ -203,7 +207,8 @@ class Run:
         about = read_about(place)
         if not about.get("finished"):
             raise LoadError(
-                f"The run in {place} has not finished. Finish it with train(..., out={str(place)!r}, resume=True)."
+                f"The run in {place} has not finished. Finish it with train(..., out={str(place)!r}, "
+                f"resume=True), or the same `errata train` command with --out {place} --resume."
             )
         network = _model(about, model, place)
         system = _system(about, network)

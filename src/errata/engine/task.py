@@ -75,7 +75,7 @@ def prepare(
         chosen.batch_size if batch_size is None else batch_size,
         {**chosen.settings, **settings},
     )
-    encoder = room.encoder_for(data).fit(data)
+    encoder = room.encoder_for(data, **room.tokenizer_of(model, data)).fit(data)
     inputs = encoder.encode(data)
     with isolated_randomness(mixed_seed(seed, 0)):  # systems may build networks of their own
         network, spec = _network(model, data.kind, len(classes), encoder, mixed_seed(seed, 1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from errata.errors import DataError, ErrataError
 from errata.ledger import Ledger
+from errata.storage import source_path
 
 if TYPE_CHECKING:
     from errata.data import Data
@@ -128,9 +128,9 @@ class Content:
         source = about.get("source")
         if not isinstance(source, str) or not source:
             raise DataError("the ledger does not say from which data it was made.")
-        for path in _candidates(source, self._folder):
-            if path.exists():
-                return _read_labelled(read, path, label, reading)
+        place = source_path(about, self._folder)
+        if place is not None:
+            return _read_labelled(read, place, label, reading)
         raise DataError(
             f"the data, {source}, are no longer there. Put them back, or start the review in the folder in which the "
             "ledger was made."
@@ -144,13 +144,6 @@ def _about(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def _candidates(source: str, folder: Path) -> Iterator[Path]:
-    path = Path(source).expanduser()
-    yield path
-    if not path.is_absolute():
-        yield from (place / path for place in (folder, folder.parent, folder.parent.parent))
 
 
 def _read_labelled(read: Any, source: Any, label: Any, reading: dict[str, Any]) -> Data:
