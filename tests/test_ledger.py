@@ -88,7 +88,7 @@ def test_parts_findings_and_vouching_are_saved_with_the_ledger(tmp_path):
         {"row": [0, 0], "given": ["x", "y"], "proposed": ["x", "z"], "trust": [0.9, 0.2], "issue": [False, True]}
     ).assign(rank=[1, 0], token=["a", "b"])
     findings = [Finding("outliers", 1, "1 row is far from all others.", 0.2, np.array([2]), {"k": 5})]
-    vouched = Vouched([1, 2], [1.0, 0.5], [0.8, 0.3], [1.0, 0.7], [0.5, 0.6], [1.0, 0.8], 2.0)
+    vouched = Vouched([1, 2], [0.9, 0.5], [0.8, 0.3], [1.0, 0.7], [0.5, 0.6], [1.0, 0.8], 2.0)
     ledger = Ledger([0, 1, 1], [0, 0, 0], [0.9, 0.3, 0.1], classes=["a", "b"], parts=parts, findings=findings)
     ledger.vouched = vouched
     ledger.save(tmp_path)

@@ -6,7 +6,7 @@ columnar (NumPy arrays), so that ten million rows are a few hundred megabytes an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ class Ledger:
         row (the index value of the ledger's row), given, proposed, trust, issue, rank (0 = most suspicious of all), and
         what the kind needs
     findings : what else was found: duplicates, outliers, leakage ...
-    vouched : how precise the list is estimated to be, by its length
+    vouched : how precise the list is estimated to be, by its length; or a function that finds it out when it is asked
 
     Examples
     --------
@@ -97,7 +97,7 @@ class Ledger:
         meta: Mapping[str, Any] | None = None,
         parts: pd.DataFrame | None = None,
         findings: Sequence[Finding] = (),
-        vouched: Vouched | None = None,
+        vouched: Vouched | Callable[[], Vouched | None] | None = None,
     ) -> None:
         self.classes = list(classes)
         self.given = _codes(given, len(self.classes), "given")
@@ -115,7 +115,7 @@ class Ledger:
         self.meta = dict(meta or {})
         self.parts = parts
         self.findings = list(findings)
-        self.vouched = vouched
+        self._vouched = vouched
         self.data: Any = None  # the data the rows came from, where they are at hand: the report shows them
         _check_parts(parts)
         for what in ("proposed", "trust", "issue", "index"):
@@ -164,6 +164,17 @@ class Ledger:
         return self._noise
 
     @property
+    def vouched(self) -> Vouched | None:
+        """How precise the list is estimated to be, by its length; None where that is not known."""
+        if callable(self._vouched):
+            self._vouched = self._vouched()
+        return self._vouched
+
+    @vouched.setter
+    def vouched(self, value: Vouched | Callable[[], Vouched | None] | None) -> None:
+        self._vouched = value
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row per sample: given, proposed, trust, issue, rank, then the further columns."""
         return self._frame(np.arange(len(self)))
@@ -174,9 +185,9 @@ class Ledger:
         Parameters
         ----------
         budget : how many rows can be checked; the best so many are returned, also beyond those flagged
-        min_precision : in (0, 1]; only the longest head of the list of which at least this share is wrong. Where the
-            ledger is vouched for (``errata.vouch``), that is where the interval's lower end says so. Elsewhere a row's
-            chance to be wrong is taken to be ``1 - trust``, and the promise is as good as the trust is.
+        min_precision : in (0, 1]; only the longest head of the list of which at least this share is estimated to be
+            wrong: by ``vouched`` where it is known (audits from probabilities), with an interval there. Elsewhere a
+            row's chance to be wrong is taken to be ``1 - trust``, and the promise is as good as the trust is.
 
         Examples
         --------

@@ -123,7 +123,7 @@ def audit(
     reading, training = _split(rest, pred_probs is not None)
     if source is None:
         found, probs = align(labels, pred_probs, classes)
-        return confident(found, probs, meta=_meta(pred_probs, seed=None), **how)
+        return _vouched_for(confident(found, probs, meta=_meta(pred_probs, seed=None), **how), probs)
     options = {**_named(classes), **reading, **({"labels_only": True} if pred_probs is not None else {})}
     data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
@@ -172,7 +172,7 @@ def _with_given_probabilities(
     meta = _meta(pred_probs, **data.origin)
     ledger = confident(found, probs, index=data.rows, meta=meta, **how)
     ledger.data = data
-    return ledger
+    return _vouched_for(ledger, probs)
 
 
 def _cross_validated(
@@ -194,6 +194,15 @@ def _cross_validated(
     meta = _about(data, found, predictor, folds, seed)
     ledger = confident(labels, found.pred_probs, index=data.rows, meta=meta, **how)
     ledger.data = data
+    return _vouched_for(ledger, found.pred_probs)
+
+
+def _vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
+    """Estimate the list's precision when it is first asked for."""
+    from errata.audit.vouching import vouch
+
+    own = ledger.columns["self_confidence"]
+    ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
     return ledger
 
 

@@ -1,0 +1,98 @@
+"""What is stated of a list's precision, against the planted truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import errata
+from errata.audit.vouching import confident_share, denoised, planted_recall, vouch
+from errata.ledger import Ledger
+
+
+@pytest.fixture(scope="module")
+def digits():
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
+def planted(kind, x, y, seed):
+    if kind == "symmetric":
+        return errata.noise.symmetric(y, 0.2, 10, seed=seed)
+    if kind == "pair":
+        return errata.noise.asymmetric(y, 0.2, "pair", num_classes=10, seed=seed)
+    return errata.noise.instance_dependent(x, y, 0.2, 10, seed=seed)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "pair", "instance"])
+def test_the_stated_precision_is_not_above_the_real_one(digits, kind):
+    x, y = digits
+    given = planted(kind, x, y, seed=3)
+    ledger = errata.audit(x, given, progress=False)
+    wrong, found = given != y, ledger.vouched
+    real = np.cumsum(wrong[ledger.order])[found.n - 1] / found.n
+    assert (found.precision - real).max() < 0.05
+    assert (found.low <= real + 1e-9).all()
+    assert abs(found.errors / len(y) - wrong.mean()) < 0.03
+    checked = len(ledger.issues(min_precision=0.8))
+    assert checked >= 50  # of about 360 wrong labels
+    assert wrong[ledger.issues(min_precision=0.8).index].mean() >= 0.75
+
+
+def test_a_weak_models_own_mistakes_are_not_counted_as_wrong_labels():
+    rng = np.random.default_rng(0)
+    n, k = 20_000, 5
+    true = rng.integers(k, size=n)
+    strength = rng.exponential(1.5, size=n)  # how much the model knows of a row
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), true] += strength
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    noisy = 0.8 * probs + 0.2 * (1 - probs) / (k - 1)
+    given = errata.noise.symmetric(true, 0.2, k, seed=0)
+    share, transition, prior = confident_share(given, noisy)
+    disagree = (noisy.argmax(1) != given).mean()
+    assert disagree > 0.4
+    assert share == pytest.approx(0.2, abs=0.06)
+    assert transition.sum(1) == pytest.approx(np.ones(k))
+    assert prior.sum() == pytest.approx(1)
+
+
+def test_denoising_knows_a_flip_for_what_it_is():
+    transition = np.array([[0.7, 0.3], [0.0, 1.0]])
+    right = denoised(np.array([1, 1]), np.array([[0.7, 0.3], [0.02, 0.98]]), transition, np.array([0.5, 0.5]))
+    assert right[0] < 0.1 < 0.9 < right[1]
+
+
+def test_planted_labels_are_drawn_from_the_transition():
+    probs = np.tile([0.6, 0.3, 0.1], (1000, 1))
+    codes = np.zeros(1000, dtype=int)
+    to_second = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert planted_recall(codes, probs, to_second, threshold=0.2) == 0
+    assert planted_recall(codes, probs, to_second, threshold=0.3) == 1
+    even = np.array([[0.8, 0.1, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert planted_recall(codes, probs, even, threshold=0.2) == pytest.approx(0.5, abs=0.06)
+
+
+def test_too_few_labels_are_not_vouched_for():
+    probs = np.tile([0.6, 0.4], (60, 1))
+    codes = np.r_[np.zeros(30, int), np.full(30, -1)]
+    assert vouch(codes, probs, np.arange(60), joint_rate=0.1) is None
+
+
+def test_rows_without_a_label_are_left_out(digits):
+    x, y = digits
+    given = planted("symmetric", x, y, seed=0).astype(float)
+    given[:100] = np.nan
+    found = errata.audit(x, given, progress=False).vouched
+    assert found.n[-1] == len(y) - 100
+
+
+def test_what_is_vouched_for_is_saved(digits, tmp_path):
+    x, y = digits
+    ledger = errata.audit(x, planted("pair", x, y, seed=0), progress=False)
+    ledger.save(tmp_path, report=False)
+    again = Ledger.load(tmp_path)
+    assert again.vouched.low == pytest.approx(ledger.vouched.low, abs=1e-6)
+    assert list(again.issues(min_precision=0.7).index) == list(ledger.issues(min_precision=0.7).index)
