@@ -50,7 +50,7 @@ class Vouched:
             object.__setattr__(self, name, values)
 
     def rows_for(self, min_precision: float) -> int:
-        """The longest head with an estimated precision of ``min_precision`` or more; ``low`` tells how far it may be off."""
+        """The longest head whose estimated precision is ``min_precision`` or more; ``low`` bounds it."""
         enough = np.flatnonzero(self.precision >= min_precision)
         return int(self.n[enough[-1]]) if len(enough) else 0
 
