@@ -6,7 +6,7 @@ import numpy as np
 
 from errata.labels import MISSING
 
-__all__ = ["sharpness", "shifted_odds"]
+__all__ = ["logit_counts", "sharpness", "shift_for", "shifted_odds", "with_shift"]
 
 STEEPEST = 70.0
 """Logits of scores are cut off here: beyond, single precision tells nothing apart."""
@@ -46,24 +46,37 @@ def shifted_odds(score: np.ndarray, noise_rate: float, slope: float = 1.0) -> np
     >>> trust.round(2), round(float(1 - trust.mean()), 2)
     (array([0.3 , 0.85, 0.9 , 0.94], dtype=float32), 0.25)
     """
-    trust = np.empty(len(score), dtype=np.float32)
+    return with_shift(score, slope, shift_for(logit_counts(score, slope), noise_rate))
+
+
+def logit_counts(score: np.ndarray, slope: float) -> np.ndarray:
+    """(8192,) int64, how many scores' logits fall into each bin; those of parts of the data can be added up."""
     counts = np.zeros(BINS, dtype=np.int64)
     for start in range(0, len(score), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        logit = _logit(score[part], slope)
-        trust[part] = logit
+        logit = _logit(score[start : start + _CHUNK], slope)
         known = logit[~np.isnan(logit)]
         counts += np.bincount(((known + STEEPEST) * _PER_LOGIT + 0.5).astype(np.int32), minlength=BINS)
+    return counts
+
+
+def shift_for(counts: np.ndarray, noise_rate: float) -> float:
+    """The number to add to the logits so that the mean distrust is the share of wrong labels; see ``shifted_odds``."""
     total = int(counts.sum())
     if total == 0:
-        return trust
+        return 0.0
     # never all right nor all wrong: then nothing would be left of the order
     rate = min(max(float(noise_rate), 0.5 / total), 1 - 0.5 / total)
-    shift = np.float32(_find_shift(counts, rate * total))
+    return _find_shift(counts, rate * total)
+
+
+def with_shift(score: np.ndarray, slope: float, shift: float) -> np.ndarray:
+    """(N,) float32, the scores' odds raised to ``slope`` and multiplied by ``exp(shift)``, as probabilities."""
+    trust = np.empty(len(score), dtype=np.float32)
     for start in range(0, len(score), _CHUNK):
         part = slice(start, start + _CHUNK)
+        logit = _logit(score[part], slope).astype(np.float32)
         with np.errstate(over="ignore"):
-            trust[part] = 1.0 / (1.0 + np.exp(-(trust[part] + shift)))
+            trust[part] = 1.0 / (1.0 + np.exp(-(logit + np.float32(shift))))
     return trust
 
 

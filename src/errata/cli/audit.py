@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 FILES = ("report.html", "ledger.parquet", "summary.json")
+RESUMABLE = ("ensemble",)
+"""Methods that keep what is done in the folder until all is done, so that the same command goes on after a stop."""
 
 
 @command
@@ -30,25 +32,58 @@ def audit(
     pred_probs: Annotated[
         Path | None,
         typer.Option(
-            help="A .npy file of out-of-sample probabilities (N, K); no model is trained.", show_default=False
+            help="A .npy file of out-of-sample probabilities (N, K); no model is trained. With --engine: their list "
+            "column, or a pattern of columns such as 'p_*'.",
+            show_default=False,
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="confident (from cross-validation), or a system's slug: from a training run with it.")
+        str,
+        typer.Option(
+            help="confident (from cross-validation), dynamics (from one training), neighbours (from what is alike), "
+            "ensemble (of these); or a system's slug: from a training run with it."
+        ),
     ] = "confident",
     rule: Annotated[
         str,
         typer.Option(help="Which rows are issues: prune_by_noise_rate, prune_by_class, both, confident_learning ..."),
     ] = "prune_by_noise_rate",
-    rank_by: Annotated[str, typer.Option(help="self_confidence or normalized_margin.")] = "self_confidence",
+    rank_by: Annotated[
+        str, typer.Option(help="self_confidence, normalized_margin or confidence_weighted_entropy.")
+    ] = "self_confidence",
     model: options.Model = "auto",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Of the network or system that is trained, name=value: epochs=60; repeatable."),
+        typer.Option(
+            "--set", help="Of the method, network or system, name=value: epochs=60, flag_by=rank; repeatable."
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 5,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="A column whose rows of one value stay in one fold: a patient, a recording. It is not learned from.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Folds worked on at the same time; by default one per core.", show_default=False),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="A .npy file of features (N, D), for the methods that look at neighbours."),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="here or ray: read Parquet files in shards, for data larger than memory. SOURCE is then a file, a "
+            "folder, a pattern or an address (s3://...), and probabilities are columns: see --pred-probs.",
+            show_default=False,
+        ),
+    ] = None,
     out: options.OutFolder = None,
     force: options.Force = False,
     features: options.Features = None,
@@ -70,13 +105,26 @@ def audit(
       errata audit photos/ --out photos-audit
 
       errata audit reviews.csv --label stars --pred-probs probabilities.npy
+
+      errata audit 'logs/*.parquet' --label kind --pred-probs 'p_*' --engine ray
+
+      errata audit scans.parquet --label finding --method ensemble --group patient
     """
     from errata.audit import audit as find
+    from errata.audit.folds import forget
     from errata.data import read
     from errata.storage import summary
 
+    if engine is not None:
+        _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
+        return
     reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     parameters = options.assignments(settings)
+    if group is not None:
+        reading["kinds"] = {group: "ignored", **reading.get("kinds", {})}
+        parameters["groups"] = group
+    given = {"jobs": jobs, "embeddings": embeddings}
+    parameters.update({name: value for name, value in given.items() if value is not None})
     data = read(source, label, **reading)
     tell(talk, data)
     folder = output_folder(
@@ -87,6 +135,8 @@ def audit(
         replace=force,
         hint="Choose another --out, or use --force.",
     )
+    if pred_probs is None and method in RESUMABLE:
+        parameters["out"] = folder
     ledger = find(
         data,
         pred_probs=pred_probs,
@@ -101,6 +151,41 @@ def audit(
         **parameters,
     )
     ledger.save(folder)
+    forget(folder)
+    _show(talk, ledger, source, label, folder)
+    talk.result({"out": str(folder), **summary(ledger)})
+
+
+def _in_shards(
+    talk: Talk,
+    source: str,
+    label: str | None,
+    pred_probs: Path | None,
+    features: str | None,
+    engine: str,
+    folds: int,
+    seed: int,
+    out: Path | None,
+    force: bool,
+) -> None:
+    from errata.audit.sharded import audit_shards
+    from errata.storage import summary
+
+    stem = stem_of(source.rstrip("/*").replace("*", "") or "shards")
+    hint = "Choose another --out, or use --force."
+    folder = output_folder(talk, out, f"{stem}-audit", taken_by=(*FILES, "ledger"), replace=force, hint=hint)
+    named = None if features is None else [name.strip() for name in features.split(",")]
+    ledger = audit_shards(
+        source,
+        label=label,
+        pred_probs=None if pred_probs is None else str(pred_probs),
+        features=named,
+        engine=engine,
+        out=folder,
+        folds=folds,
+        seed=seed,
+        progress=talk.progress,
+    )
     _show(talk, ledger, source, label, folder)
     talk.result({"out": str(folder), **summary(ledger)})
 
