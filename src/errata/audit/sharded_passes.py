@@ -93,6 +93,7 @@ def _ordered(margins: np.ndarray) -> np.ndarray:
     return bits ^ np.where(bits >> np.uint64(63), np.uint64(2**64 - 1), np.uint64(1 << 63))
 
 
+_BIN_BITS = np.uint64(20)
 _BIN = np.uint64(44)  # bits below a bin: a sign, eleven bits of exponent and eight of fraction are told apart
 
 
@@ -101,9 +102,10 @@ def bins(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     codes, reader, evidence = plan.read(shard)
     of, keys, _ = _margins_of(reader, evidence, wanted, least)
-    both, counts = np.unique(np.stack([of.astype(np.uint64), keys >> _BIN]), axis=1, return_counts=True)
+    both, counts = np.unique(of.astype(np.uint64) << _BIN_BITS | keys >> _BIN, return_counts=True)
     own = np.where(codes >= 0, np.clip(evidence.own, 0, 1), np.nan).astype(evidence.own.dtype)
-    return both[0].astype(np.int64), both[1], counts, logit_counts(own, plan.slope) if scored else None
+    pair, end = (both >> _BIN_BITS).astype(np.int64), both & np.uint64((1 << int(_BIN_BITS)) - 1)
+    return pair, end, counts, logit_counts(own, plan.slope) if scored else None
 
 
 def within(
@@ -112,8 +114,10 @@ def within(
     _, reader, evidence = plan.read(shard)
     of, keys, _ = _margins_of(reader, evidence, wanted, least)
     inside = (keys >> _BIN) == last_bin[of]
-    both, counts = np.unique(np.stack([of[inside].astype(np.uint64), keys[inside]]), axis=1, return_counts=True)
-    return both[0].astype(np.int64), both[1], counts
+    order = np.lexsort((keys[inside], of[inside]))
+    pair, key = of[inside][order], keys[inside][order]
+    first = np.flatnonzero(np.r_[True, (pair[1:] != pair[:-1]) | (key[1:] != key[:-1])][: len(pair)])
+    return pair[first], key[first], np.diff(np.r_[first, len(pair)])
 
 
 @dataclass(frozen=True)
