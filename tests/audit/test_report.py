@@ -3,11 +3,14 @@ import re
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import errata
 from errata.audit.report import render
+from errata.findings import Finding
 from errata.ledger import Ledger
+from errata.vouching import Vouched
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br", "link", "rect", "path"}
@@ -91,7 +94,6 @@ def test_everything_from_the_data_is_escaped():
 
 
 def test_names_of_files_and_columns_are_escaped(tmp_path):
-    import pandas as pd
     from PIL import Image
 
     for name in ("<b>a", "b"):
@@ -115,8 +117,10 @@ def test_pictures_are_shown_where_the_data_are_at_hand():
     pixels = np.random.default_rng(0).integers(0, 256, (200, 3, 16, 16)).astype(np.uint8)
     ledger = ledger_of(200)
     ledger.data = errata.read(pixels, label=ledger.given)
-    parsed = outline(render(ledger))
-    assert len(parsed.sources) == ledger.issue.sum()
+    page = render(ledger)
+    outline(page)
+    assert page.count('<img class="thumb') == ledger.issue.sum()
+    assert page.count('class="near"') == ledger.issue.sum()
 
 
 def test_a_loaded_ledger_is_shown_by_row_numbers(tmp_path):
@@ -180,3 +184,117 @@ def test_many_rows_and_classes_are_quick_and_small():
     assert time.process_time() - started < 2
     assert len(page.encode()) < 5e6
     assert "970 more classes" in page
+
+
+def vouched_for(issues, best):
+    n = np.unique(np.linspace(1, 2 * issues, 40).astype(int))
+    precision = np.linspace(best, 0.5, len(n))
+    return Vouched(n, precision, precision - 0.1, np.minimum(1, precision + 0.02), n / n[-1], 99 - 0.5 * n, 99)
+
+
+def test_what_is_vouched_for_is_said_first_and_drawn():
+    ledger = ledger_of()
+    assert "Precision of the list" not in render(ledger)
+    ledger.vouched = vouched_for(int(ledger.issue.sum()), best=0.97)
+    page = render(ledger)
+    outline(page)
+    whole = ledger.vouched.at(int(ledger.issue.sum()))
+    assert f"About {whole['precision']:.1%} of them are estimated to be truly wrong" in page
+    assert f"Start with the first {ledger.vouched.rows_for(0.9)}." in page
+    assert "90% of these are estimated to be wrong" in page
+    assert 'class="band"' in page
+    ledger.vouched = vouched_for(int(ledger.issue.sum()), best=0.85)
+    assert "Start with the first" not in render(ledger)
+
+
+def test_findings_are_listed_the_gravest_first_and_escaped():
+    found = [
+        Finding("rare_classes", 1, "One class is rare.", 0.1),
+        Finding("a_new_kind", 40, EVIL, 0.9, np.arange(40), {EVIL: {"b": [1, [2, EVIL]]}, "sure": True}),
+    ]
+    page = render(ledger_of(findings=found))
+    outline(page)
+    assert page.index("A new kind") < page.index("Rare classes")
+    assert "<script" not in page
+    assert "and 16 more" in page
+    assert page.index("serious") < page.index("a remark")
+    assert "Also found" not in render(ledger_of())
+
+
+def finer(n=300, rows=50, seed=0):
+    rng = np.random.default_rng(seed)
+    trust = rng.random(n).astype(np.float32)
+    return pd.DataFrame(
+        {
+            "row": rng.integers(0, rows, n),
+            "given": rng.choice(["O", EVIL], n),
+            "proposed": rng.choice(["O", "B"], n),
+            "trust": trust,
+            "issue": trust < 0.4,
+            "rank": np.argsort(np.argsort(trust)),
+            "position": np.arange(n),
+            "token": [f"t{i}" for i in range(n)],
+        }
+    )
+
+
+def test_finer_rows_are_shown_worst_first_and_with_their_row():
+    parts = finer()
+    worst = parts.sort_values("rank").iloc[0]
+    wrong = np.bincount(parts["row"][parts["issue"]], minlength=50) > 0
+    ledger = Ledger(
+        np.zeros(50, int), wrong.astype(int), np.linspace(0, 1, 50), classes=["as labelled", "to correct"], parts=parts
+    )
+    page = render(ledger)
+    outline(page)
+    assert f"{int(parts['issue'].sum())} of 300 finer labels" in page
+    assert f"<td>{worst['position']}</td><td>{worst['token']}</td>" in page
+    assert "Noise matrix" not in page
+    assert "Labels and issues by class" not in page
+    assert '<ul class="finer">' in page
+    assert "<script" not in page
+
+
+def test_finer_rows_are_counted_by_label():
+    parts = finer().rename(columns={"token": "label"})
+    parts["label"] = np.where(np.arange(300) % 3 == 0, "rare", "common")
+    page = render(ledger_of(50, parts=parts))
+    outline(page)
+    assert "By label" in page
+    assert page.index('<th scope="row">common</th>') < page.index('<th scope="row">rare</th>')
+
+
+def test_numbers_stand_in_place_of_classes_where_there_are_none():
+    ledger = Ledger(
+        [0, 0],
+        [0, 1],
+        [0.9, 0.1],
+        classes=["as labelled", "to correct"],
+        columns={"given": np.array([1.5, 20.0]), "proposed": np.array([1.4, 2.25])},
+    )
+    assert "<del>20</del> <ins>2.25</ins>" in render(ledger)
+
+
+def test_annotators_are_listed():
+    people = [{"annotator": EVIL, "labels": 20, "quality": 0.912345}, {"annotator": "bob", "labels": 3}]
+    page = render(ledger_of(meta={"annotators": people}))
+    outline(page)
+    assert '<th scope="row">bob</th><td class="n">3</td><td class="n">missing</td>' in page
+    assert "0.9123" in page
+    assert "<script" not in page
+
+
+def test_the_nearest_rows_tell_why():
+    texts = ["the cat sat on the mat"] * 6 + ["a dog barks at night"] * 6
+    labels = ["cat"] * 5 + ["dog"] + ["dog"] * 6
+    data = errata.read(texts, label=labels)
+    proposed = data.labels.codes.copy()
+    proposed[5] = 0
+    ledger = Ledger(
+        data.labels.codes, proposed, np.where(proposed != data.labels.codes, 0.1, 0.9), classes=["cat", "dog"]
+    )
+    ledger.data = data
+    page = render(ledger)
+    outline(page)
+    assert '<span class="vote proposed">cat&nbsp;×5</span>' in page
+    assert "<q>the cat sat on the mat</q>" in page

@@ -252,3 +252,67 @@ def test_the_page_of_many_classes_is_not_sent_with_each_row(opens, tmp_path):
 @pytest.mark.parametrize("path", ["/static/review.css", "/static/review.js", "/favicon.ico"])
 def test_what_the_page_needs_is_there(opens, path):
     assert opens().person().get(path).status in (200, 204)
+
+
+def test_words_that_speak_for_a_class_are_marked_and_escaped(opens, tmp_path):
+    texts = ["a <b>penalty</b> in the match", "a law on taxes"] * 20
+    given = np.arange(40) % 2
+    given[0] = 1
+    ledger = Ledger(given, np.arange(40) % 2, np.where(np.arange(40) == 0, 0.1, 0.9), classes=["sport", "law"])
+    ledger.save(tmp_path / "audit", report=False)
+    page = opens(tmp_path / "audit", reviewer="ann", data=texts).person().get("/").text
+    assert "proposed level" in page
+    assert ">penalty</mark>" in page
+    assert "<b>penalty" not in page
+    assert "&lt;" in page
+
+
+def test_rows_of_one_annotator_can_be_chosen(opens, tmp_path):
+    who = np.array(["ann", "bob <x>"] * 3)
+    ledger = Ledger([0] * 6, [1] * 6, np.arange(6) / 10, classes=["a", "b"], columns={"annotator": who})
+    ledger.save(tmp_path / "audit", report=False)
+    person = opens(tmp_path / "audit", reviewer="me").person()
+    assert "<option>bob &lt;x&gt;</option>" in person.get("/").text
+    assert person.row("?annotator=bob+%3Cx%3E") == "1"
+    person.decide(1, "keep", query="?annotator=bob+%3Cx%3E")
+    assert person.row("?annotator=bob+%3Cx%3E") == "3"
+    assert person.row("?annotator=nobody") is None
+
+
+def test_numbers_are_relabelled_with_numbers(opens, tmp_path):
+    columns = {"given": np.array([1.5, 20.0]), "proposed": np.array([1.5, 2.25])}
+    Ledger([0, 0], [0, 1], [0.9, 0.1], classes=["as labelled", "to correct"], columns=columns).save(
+        tmp_path / "audit", report=False
+    )
+    opened = opens(tmp_path / "audit", reviewer="me")
+    person = opened.person()
+    page = person.get("/").text
+    assert "<ins>2.25</ins>" in page
+    assert "data-free" in page
+    assert person.decide(1, "relabel", "2.5").status == 200
+    assert person.decide(0, "relabel", "1.5").json["said"] == "Row 0 kept."
+    assert [(d.row, d.action, d.label) for d in opened.record.standing()] == [(0, "keep", None), (1, "relabel", "2.5")]
+
+
+def test_what_looks_wrong_within_a_row_is_listed(opens, tmp_path):
+    parts = pd.DataFrame(
+        {
+            "row": [7, 5, 7, 7],
+            "given": ["O", "O", "<B>", "O"],
+            "proposed": ["B", "O", "O", "O"],
+            "trust": [0.3, 0.9, 0.1, 0.9],
+            "issue": [True, False, True, False],
+            "rank": [1, 2, 0, 3],
+            "token": ["Kano", "x", "Lagos", "y"],
+        }
+    )
+    ledger = Ledger(
+        [0, 0], [0, 1], [0.9, 0.1], classes=["as labelled", "to correct"], index=np.array([5, 7]), parts=parts
+    )
+    ledger.save(tmp_path / "audit", report=False)
+    person = opens(tmp_path / "audit", reviewer="me").person()
+    page = person.get("/?row=7").text
+    assert page.index("token Lagos") < page.index("token Kano")
+    assert "&lt;B&gt;" in page
+    assert "token y" not in page
+    assert "What looks wrong in it" not in person.get("/?row=5").text

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import errata
 from errata.ledger import Ledger
 from errata.review.content import TEXT, Content
 
@@ -124,3 +125,23 @@ def test_a_ledger_without_a_source_takes_the_data_from_the_caller(tmp_path):
 def test_unreadable_data_are_said(folder):
     (folder / "animals.csv").chmod(0)
     assert "permission" in read(Ledger.load(folder), folder).said
+
+
+def test_tokens_that_look_wrong_are_marked_in_their_sentence(tmp_path):
+    file = tmp_path / "said.conll"
+    file.write_text("Ann B-PER\nlives O\nin O\nRome O\n\nin O\nParis B-PER\n\n" * 10)
+    ledger = errata.audit(str(file), task="tokens", folds=3, progress=False)
+    ledger.parts["issue"] = (ledger.parts["row"] == 0) & (ledger.parts["position"] == 3)
+    ledger.save(tmp_path / "audit", report=False)
+    content = Content(Ledger.load(tmp_path / "audit"), tmp_path / "audit")
+    content.read()
+    assert content.state == "ready", content.said
+    look = content.look(0)
+    assert "".join(piece.text for piece in look.pieces) == look.text == "Ann lives in Rome"
+    assert [piece.text for piece in look.pieces if piece.side] == ["Rome"]
+    assert not any(piece.side for piece in content.look(1).pieces)
+    file.write_text("Ann B-PER\n\n" * 20)
+    content = Content(Ledger.load(tmp_path / "audit"), tmp_path / "audit")
+    content.read()
+    assert content.state == "missing"
+    assert "has changed" in content.said

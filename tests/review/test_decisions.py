@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
 import sqlite3
 import threading
 import time
@@ -159,9 +161,64 @@ def test_threads_and_connections_write_at_once_without_loss(tmp_path):
         record.close()
 
 
-def test_a_commit_waits_for_the_disk(record):
+@pytest.fixture
+def flushes(record, monkeypatch):
+    """Every flush of the log: how many decisions were in it when the flush began."""
+    seen = []
+    real = os.fsync
+
+    def fsync(file):
+        with contextlib.closing(sqlite3.connect(record.path)) as db:
+            seen.append(db.execute("SELECT count(*) FROM decisions").fetchone()[0])
+        real(file)
+
+    monkeypatch.setattr("errata.review._log.os.fsync", fsync)
+    return seen
+
+
+def test_a_decision_is_flushed_before_it_is_acknowledged(record, flushes):
     assert record._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert record._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    record.add(1, "keep")
+    assert flushes == [1]
+    record.add(2, "drop")
+    assert flushes == [1, 2]
+    record.undo()
+    assert len(flushes) == 3
+    with record.writing():
+        for row in range(10):
+            record.add(row, "skip")
+        assert len(flushes) == 3
+    assert flushes[3:] == [12]
+    record.lease("ann", 3, 60)  # who looks at what may be forgotten
+    assert len(flushes) == 4
+
+
+def test_those_who_decide_at_once_share_flushes(record, flushes):
+    late = []
+
+    def decide(who):
+        for i in range(20):
+            made = record.add(100 * who + i, "keep", reviewer=str(who))
+            if max(flushes, default=0) < made.id:
+                late.append(made.id)
+
+    threads = [threading.Thread(target=decide, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert late == []
+    assert len(record) == 160
+    assert len(flushes) < 160
+
+
+def test_a_disk_that_fails_is_told(record, monkeypatch):
+    def fails(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("errata.review._log.os.fsync", fails)
+    with pytest.raises(ErrataError, match="could not be flushed to the disk: Input/output error"):
+        record.add(1, "keep")
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------

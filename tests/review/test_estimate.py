@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from errata.review.estimate import ErrorsLeftEstimator
+from errata.ledger import Ledger
+from errata.review.estimate import ErrorsLeftEstimator, doubts
+from errata.vouching import Vouched
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -43,3 +45,24 @@ def test_it_is_never_more_than_the_rows_that_are_left():
     found = ErrorsLeftEstimator(trust).estimate(np.arange(19), np.ones(19, dtype=bool))
     assert found.left <= 1
     assert ErrorsLeftEstimator(trust).estimate(np.arange(20), np.ones(20, dtype=bool)).left == 0
+
+
+def test_where_the_list_is_vouched_for_that_is_what_is_expected():
+    rng = np.random.default_rng(0)
+    n = 1000
+    given = rng.integers(0, 2, n)
+    given[:30] = -1
+    trust = np.where(given < 0, np.nan, rng.random(n))
+    ledger = Ledger(given, np.where(rng.random(n) < 0.2, 1 - np.abs(given), given), trust, classes=["a", "b"])
+    plain = doubts(ledger)
+    assert np.nansum(plain) == pytest.approx(np.nansum(1 - ledger.trust), rel=1e-6)
+    lengths = np.arange(10, 400, 10)
+    recall = 0.9 * (lengths / 390) ** 0.7
+    ledger.vouched = Vouched(
+        lengths, recall * 120 / lengths, recall * 0, recall / recall, recall, 120 * (1 - recall), 120.0
+    )
+    found = doubts(ledger)
+    assert np.isnan(found[:30]).all()
+    assert np.nansum(found) == pytest.approx(120)
+    assert found[ledger.order[:100]].sum() == pytest.approx(120 * recall[9])
+    assert ErrorsLeftEstimator(1 - found).estimate(np.arange(0), np.zeros(0, bool)).left == pytest.approx(120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -271,3 +272,31 @@ def test_a_million_rows_take_no_time(record):
     assert (time.process_time() - start) / 50 < 0.05
     choice = Filter(given=3, proposed=4, high=0.5)
     assert (ledger.given[queue.claim("ann", choice)], ledger.proposed[queue.claim("ann", choice)]) == (3, 4)
+
+
+@pytest.mark.parametrize("overlap", [1, 2])
+def test_the_running_figures_are_those_of_a_queue_that_begins_anew(tmp_path, overlap):
+    rng = np.random.default_rng(overlap)
+    n = 40
+    given = np.where(rng.random(n) < 0.1, -1, rng.integers(0, 3, n))
+    ledger = Ledger(given, rng.integers(0, 3, n), np.where(given < 0, np.nan, rng.random(n)), classes=["a", "b", "c"])
+    record = Decisions(tmp_path)
+    queue = Queue(ledger, record, overlap=overlap)
+    people = ["ann", "bob", "cleo"]
+    for step in range(300):
+        who, position = people[rng.integers(3)], int(rng.integers(n))
+        action = ["keep", "relabel", "drop", "skip"][rng.integers(4)]
+        if rng.random() < 0.2:
+            queue.undo(who)
+        elif action != "keep" or given[position] >= 0:
+            queue.decide(who, position, action, "abc"[rng.integers(3)] if action == "relabel" else None)
+        if step % 60 == 59:
+            anew = Queue(ledger, record, overlap=overlap)
+            for name in people:
+                one, other = queue.progress(name), anew.progress(name)
+                assert one.left.left == pytest.approx(other.left.left)
+                assert (one.done, one.decided, one.mine) == (other.done, other.decided, other.mine)
+                assert +Counter(one.actions) == +Counter(other.actions)
+            assert queue.progress("ann").mine == sum(
+                d.reviewer == "ann" and d.action != "skip" for d in record.standing()
+            )

@@ -389,3 +389,60 @@ class TestBadInput:
             for value in (0, -1, 1.5, True, "2"):
                 with pytest.raises(ParameterError, match=f"{name}: expected an integer of at least 1"):
                     find_label_issues(self.GIVEN, self.PROBS, **{name: value})
+
+
+def uneven():
+    """Labels of rare and frequent classes, and probabilities; the figures below are cleanlab 2.9's for them."""
+    rng = np.random.default_rng(7)
+    n, k = 400, 4
+    true = rng.choice(k, n, p=[0.55, 0.25, 0.15, 0.05])
+    given = np.where(rng.random(n) < 0.15, (true + rng.integers(1, k, n)) % k, true)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), true] += 2
+    probs = np.exp(logits)
+    return given, probs / probs.sum(1, keepdims=True)
+
+
+def test_adjusted_scores_are_those_of_cleanlab():
+    given, probs = uneven()
+    own = [0.466995, 0.525889, 0.664901, 0.454983]
+    margin = [0.55304, 0.643778, 0.729752, 0.535915]
+    assert confident.self_confidence(given, probs, adjust=True)[:4] == pytest.approx(own, abs=1e-6)
+    assert confident.normalized_margin(given, probs, adjust=True)[:4] == pytest.approx(margin, abs=1e-6)
+    found = confident.find_label_issues(given, probs, adjust=True)
+    assert (found.self_confidence == confident.self_confidence(given, probs, adjust=True)).all()
+    assert (found.issues == confident.find_label_issues(given, probs).issues).all()
+
+
+@pytest.mark.parametrize(
+    ("rule", "number"),
+    [
+        ("prune_by_noise_rate", 85),
+        ("prune_by_class", 100),
+        ("both", 78),
+        ("confident_learning", 74),
+        ("predicted_neq_given", 115),
+        ("low_normalized_margin", 74),
+        ("low_self_confidence", 74),
+    ],
+)
+def test_every_rule_flags_as_many_as_cleanlab(rule, number):
+    given, probs = uneven()
+    assert confident.find_label_issues(given, probs, rule=rule).issues.sum() == number
+
+
+def test_the_number_of_issues_is_counted_as_cleanlab_does():
+    given, probs = uneven()
+    assert confident.num_label_issues(given, probs) == 74
+    assert confident.num_label_issues(given, probs, count="off_diagonal_calibrated") == 106
+    found = confident.find_label_issues(given, probs, rule="low_self_confidence", count="off_diagonal_calibrated")
+    assert found.issues.sum() == 106
+    assert found.self_confidence[found.issues].max() <= found.self_confidence[~found.issues].min()
+    with pytest.raises(UnknownNameError, match="count"):
+        confident.num_label_issues(given, probs, count="diagonal")
+
+
+def test_a_class_without_rows_can_be_adjusted():
+    given, probs = uneven()
+    wide = np.column_stack([probs, np.zeros(len(probs))])
+    assert np.isfinite(confident.self_confidence(given, wide, adjust=True)).all()

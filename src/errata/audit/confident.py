@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from errata.audit.trust import sharpness, shifted_odds
-from errata.errors import DataError, UnknownNameError
+from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger, Noise
 
 __all__ = ["RANKINGS", "confident"]
 
-RANKINGS = ("self_confidence", "normalized_margin")
+RANKINGS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 """What the rows can be ranked by."""
 
 _CHUNK = 65_536
@@ -26,6 +26,8 @@ def confident(
     *,
     rule: str = "prune_by_noise_rate",
     rank_by: str = "self_confidence",
+    adjust_pred_probs: bool = False,
+    count: str = "off_diagonal",
     index: np.ndarray | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Ledger:
@@ -40,8 +42,12 @@ def confident(
     pred_probs : (N, K) out-of-sample probabilities, column k for class k; memory-mapped arrays are read in blocks
     rule : which rows are issues: "prune_by_noise_rate", "prune_by_class", "both", "confident_learning", ... (see
         ``errata.scores.confident.find_label_issues``)
-    rank_by : "self_confidence", the probability of the given label, or "normalized_margin", its lead over the strongest
-        other class
+    rank_by : "self_confidence", the probability of the given label; "normalized_margin", its lead over the strongest
+        other class; or "confidence_weighted_entropy", low where the prediction is unsure and the given label improbable
+    adjust_pred_probs : take each class's threshold off the probabilities before ranking, so that rows of rare classes
+        are ranked fairly; not for "confidence_weighted_entropy". The flagged rows do not depend on it.
+    count : of the rules "low_self_confidence" and "low_normalized_margin": how many rows are flagged, "off_diagonal" or
+        "off_diagonal_calibrated" (see ``errata.scores.confident.num_label_issues``)
     index : (N,) row numbers in the data; by default 0 to N-1
     meta : goes into the ledger
 
@@ -76,14 +82,14 @@ def confident(
     """
     from errata.scores.confident import find_label_issues
 
-    if rank_by not in RANKINGS:
-        raise UnknownNameError("ranking (rank_by)", rank_by, RANKINGS)
+    _check_ranking(rank_by, adjust_pred_probs)
     require_two_classes(labels)
     given = labels.codes.astype(np.int32)
-    found = find_label_issues(given, pred_probs, rule=rule)
+    found = find_label_issues(given, pred_probs, rule=rule, count=count)
     noise = Noise(np.asarray(found.joint, dtype=np.float64).T.copy())
-    score = found.self_confidence if rank_by == "self_confidence" else found.normalized_margin
+    score = _score(found, given, pred_probs, rank_by, adjust_pred_probs)
     proposed, probability = _proposals(given, found, pred_probs)
+    options = {**({"adjust_pred_probs": True} if adjust_pred_probs else {}), **_unusual(count)}
     return Ledger(
         given,
         proposed,
@@ -97,8 +103,33 @@ def confident(
             "proposed_probability": probability,
         },
         index=index,
-        meta={"method": "confident", "rule": rule, "rank_by": rank_by, **(meta or {})},
+        meta={"method": "confident", "rule": rule, "rank_by": rank_by, **options, **(meta or {})},
     )
+
+
+def _check_ranking(rank_by: str, adjust_pred_probs: bool) -> None:
+    if rank_by not in RANKINGS:
+        raise UnknownNameError("ranking (rank_by)", rank_by, RANKINGS)
+    if adjust_pred_probs and rank_by == "confidence_weighted_entropy":
+        raise ParameterError(
+            "adjust_pred_probs is for rank_by='self_confidence' and 'normalized_margin'; adjusted numbers are no "
+            "distribution that has an entropy. Leave one of the two out."
+        )
+
+
+def _unusual(count: str) -> dict[str, str]:
+    return {} if count == "off_diagonal" else {"count": count}
+
+
+def _score(found: Any, given: np.ndarray, pred_probs: np.ndarray, rank_by: str, adjust: bool) -> np.ndarray:
+    """(N,) what the rows are ranked by."""
+    from errata.scores.confident import entropy_weighted, normalized_margin, self_confidence
+
+    if rank_by == "confidence_weighted_entropy":
+        return entropy_weighted(given, pred_probs)
+    if adjust:
+        return (self_confidence if rank_by == "self_confidence" else normalized_margin)(given, pred_probs, adjust=True)
+    return found.self_confidence if rank_by == "self_confidence" else found.normalized_margin
 
 
 def require_two_classes(labels: ClassLabels) -> None:

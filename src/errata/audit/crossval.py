@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from errata.audit.folds import Kept, fold_of, folds_of
 from errata.audit.progress import Progress, Show
 from errata.errors import DataError, ParameterError
 from errata.labels import MISSING, ClassLabels
 
-__all__ = ["CrossValidated", "Predictor", "cross_validate", "fold_of", "temper"]
+__all__ = ["CrossValidated", "Predictor", "cross_validate", "fold_of", "folds_of", "temper"]
 
-MOST_FOLDS = 1000
 SMALLEST = 1e-7  # a probability of nought is never meant
 NAMED = 8  # classes in a note
 
@@ -55,7 +57,15 @@ class CrossValidated:
 
 
 def cross_validate(
-    labels: ClassLabels, predictor: Predictor, *, folds: int = 5, seed: int = 0, progress: Show = False
+    labels: ClassLabels,
+    predictor: Predictor,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    progress: Show = False,
+    groups: Any = None,
+    jobs: int | None = None,
+    out: Any = None,
 ) -> CrossValidated:
     """Out-of-sample probabilities of all rows, those without a label too.
 
@@ -66,45 +76,65 @@ def cross_validate(
     folds : parts the rows are cut into, from 2 to the number of labelled rows; each model is trained on all but one
     seed : of the folds
     progress : see ``errata.audit.progress.Show``
+    groups : (N,) rows of one group are never divided: trained on or predicted, all of them
+    jobs : folds worked on at the same time, where the predictor is a scikit-learn classifier; by default as many as
+        there are cores, 1 for one after the other. The result does not depend on it. Networks use all cores for a fold.
+    out : a folder; finished folds are kept in its sub-folder ``folds``, and the same call (of the same data, labels,
+        model, folds and seed) goes on from there. ``errata.audit.folds.forget`` removes them.
 
     Notes
     -----
-    The folds are stratified: a class is spread over them as evenly as can be. A class with a single row is not known to
-    the model that judges this row, so the row is given the benefit of the doubt, and told.
+    The folds are stratified: a class is spread over them as evenly as can be. A class with a single row (or in a single
+    group) is not known to the model that judges its rows, so they are given the benefit of the doubt, and told.
     """
-    folds = _check_folds(folds, labels)
+    fold = folds_of(labels, folds, seed, groups)
     codes, k = labels.codes, len(labels.classes)
-    fold = fold_of(codes, folds, seed)
+    kept = Kept(out, labels, fold, predictor)
     probs = np.zeros((len(codes), k), dtype=np.float32)
+    unknown = np.zeros(len(codes), dtype=bool)
+
+    def work(number: int, advance: Callable[[float], None]) -> None:
+        train, test = np.flatnonzero((fold != number) & (codes != MISSING)), np.flatnonzero(fold == number)
+        found = kept.read(number, (len(test), k))
+        if found is None:
+            found = _predict(predictor, codes, k, train, test, number, advance)
+            kept.write(number, found)
+        probs[test] = found
+        seen = np.bincount(codes[train], minlength=k) > 0
+        unknown[test] = (codes[test] != MISSING) & ~seen[codes[test]]
+
     with Progress(progress, f"cross-validation in {folds} folds", total=folds) as bar:
+        _all_folds(folds, work, bar, _at_once(jobs, folds) if getattr(predictor, "parallel", False) else 1)
+    temperature = temper(probs, codes, leave_out=unknown)
+    _benefit_of_doubt(probs, codes, np.flatnonzero(unknown))
+    what = f"{folds}-fold cross-validation{'' if groups is None else ' by groups'} of {predictor.description}"
+    return CrossValidated(probs, what, temperature, _notes(labels, folds, unknown))
+
+
+def _at_once(jobs: Any, folds: int) -> int:
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs < 1):
+        raise ParameterError(f"jobs must be a whole number of folds at a time, 1 or more; got {jobs!r}.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(min(folds, cores if jobs is None else jobs))
+
+
+def _all_folds(folds: int, work: Callable[[int, Callable[[float], None]], None], bar: Progress, at_once: int) -> None:
+    if at_once == 1:
         for number in range(folds):
-            train = np.flatnonzero((fold != number) & (codes != MISSING))
-            test = np.flatnonzero(fold == number)
             share = _Share(bar)
-            probs[test] = _predict(predictor, codes, k, train, test, number, share.advance)
+            work(number, share.advance)
             share.finish()
-    single = (codes != MISSING) & (labels.counts[codes] == 1)
-    temperature = temper(probs, codes, leave_out=single)
-    _benefit_of_doubt(probs, codes, np.flatnonzero(single))
-    return CrossValidated(
-        probs, f"{folds}-fold cross-validation of {predictor.description}", temperature, _notes(labels, folds)
-    )
-
-
-def fold_of(codes: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) the fold of each row: random, each class spread evenly, and folds of equal size up to one row.
-
-    Examples
-    --------
-    >>> fold = fold_of(np.array([0, 0, 0, 0, 1, 1]), folds=2, seed=0)
-    >>> np.bincount(fold[:4]), np.bincount(fold[4:])
-    (array([2, 2]), array([1, 1]))
-    """
-    mixed = np.random.default_rng([seed, 0xF01D]).permutation(len(codes))
-    by_class = mixed[np.argsort(codes[mixed], kind="stable")]
-    fold = np.empty(len(codes), dtype=np.int32)
-    fold[by_class] = np.arange(len(codes)) % folds
-    return fold
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        running = [pool.submit(work, number, lambda _: None) for number in range(folds)]
+        try:
+            for done in as_completed(running):
+                done.result()
+                bar.advance()
+        except BaseException:
+            for waiting in running:
+                waiting.cancel()
+            raise
 
 
 class _Share:
@@ -120,20 +150,6 @@ class _Share:
 
     def finish(self) -> None:
         self.advance(1.0)
-
-
-def _check_folds(folds: Any, labels: ClassLabels) -> int:
-    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= MOST_FOLDS:
-        raise ParameterError(f"folds must be a whole number from 2 to {MOST_FOLDS}; got {folds!r}.")
-    labelled = len(labels) - labels.missing
-    if labelled < folds:
-        raise DataError(
-            f"There are {labelled} labelled rows, too few for {folds} folds. Give folds=N with N from 2 to {labelled}, "
-            "or probabilities of your own (pred_probs=)."
-            if labelled >= 2
-            else f"There are {labelled} labelled rows; at least two are needed to compare labels."
-        )
-    return int(folds)
 
 
 def _predict(
@@ -240,14 +256,21 @@ def _benefit_of_doubt(probs: np.ndarray, codes: np.ndarray, rows: np.ndarray) ->
     probs[rows] = part / part.sum(axis=1, keepdims=True)
 
 
-def _notes(labels: ClassLabels, folds: int) -> list[str]:
+def _notes(labels: ClassLabels, folds: int, unknown: np.ndarray) -> list[str]:
     counts = labels.counts
+    alone = np.bincount(labels.codes[unknown], minlength=len(counts))
+    apart = [c for c, n, a in zip(labels.classes, counts, alone) if n > 1 and a]
     single = [c for c, n in zip(labels.classes, counts) if n == 1]
     few = [f"{c} ({n})" for c, n in zip(labels.classes, counts) if 1 < n < folds]
     unseen = [c for c, n in zip(labels.classes, counts) if n == 0]
     notes = []
     if single:
         notes.append(f"Classes with a single row can’t be checked, their labels are left as they are: {_some(single)}.")
+    if apart:
+        notes.append(
+            f"Classes of which all rows fell into one fold can’t be checked, their labels are left as they are: "
+            f"{_some(apart)}."
+        )
     if few:
         notes.append(f"Classes with fewer rows than there are folds ({folds}) can’t be checked well: {_some(few)}.")
     if unseen:

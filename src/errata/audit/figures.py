@@ -122,3 +122,57 @@ def trust_histogram(ledger: Ledger) -> Figure | None:
 def _height(count: float, decades: int) -> float:
     """A single row is a visible sliver, ten to the ``decades`` the full height."""
     return round(float((np.log10(count) + 0.3) / (decades + 0.3)), 4) if count > 0 else 0.0
+
+
+WIDE, HIGH = 440.0, 220.0
+POINTS = 120
+
+
+def precision_curve(ledger: Ledger) -> Figure | None:
+    """The estimated precision of the list by its length, with its interval, as paths in a box of 440 by 220.
+
+    Returns
+    -------
+    dict, or None where the ledger is not vouched for
+    """
+    v = ledger.vouched
+    if v is None or len(v.n) < 2:
+        return None
+    some = np.unique(np.linspace(0, len(v.n) - 1, min(POINTS, len(v.n))).round().astype(int))
+    n = v.n[some].astype(np.float64)
+    first, last = max(1.0, n[0]), max(2.0, n[-1])
+    logarithmic = last / first > 50
+    x = WIDE * (np.log(np.maximum(n, 1) / first) / np.log(last / first) if logarithmic else n / last)
+    issues = int(ledger.issue.sum())
+    at = float(np.interp(issues, n, x)) if 0 < issues <= last else None
+    middle, low, high = (HIGH * (1 - np.clip(values[some], 0, 1)) for values in (v.precision, v.low, v.high))
+    return {
+        "line": _path(x, middle),
+        "band": f"{_path(x, high)}L{_path(x[::-1], low[::-1])[1:]}Z",
+        "ticks": _ticks(first, last, logarithmic),
+        "at": None if at is None else round(at, 1),
+        "issues": issues,
+        "logarithmic": logarithmic,
+    }
+
+
+def _path(x: np.ndarray, y: np.ndarray) -> str:
+    return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y))
+
+
+def _ticks(first: float, last: float, logarithmic: bool) -> list[Figure]:
+    """Round numbers along the axis."""
+    if logarithmic:
+        powers = np.arange(np.ceil(np.log10(first)), np.floor(np.log10(last)) + 1)
+        return [
+            {"label": f"{10 ** int(p):,}", "x": round(WIDE * float(np.log(10**p / first) / np.log(last / first)), 1)}
+            for p in powers
+        ]
+    size = 10.0 ** np.floor(np.log10(last))
+    step = next(s for s in (size / 5, size / 2, size, 2 * size, 5 * size) if last / s <= 5)
+    step = max(1.0, step)
+    return [
+        {"label": f"{round(value):,}", "x": round(WIDE * float(value) / last, 1)}
+        for value in np.arange(0, last + step / 2, step)
+        if value <= last
+    ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from errata import models, systems
+from errata.audit.folds import digest_of
 from errata.data import encoder_for, loader, tokenizer_of
 from errata.engine.evaluation import predict_proba
 from errata.engine.fit import fit, resolve_device
@@ -93,6 +94,8 @@ class NetworkFolds:
         self.kind = systems.load("ce")
         self.labels = data.require_labels()
         self.model, self.seed, self.device = model, seed, device
+        self.keep_embeddings = False
+        self.embeddings: np.ndarray | None = None  # (N, D), each fold's in the space of its own network
         self.encoder = encoder_for(data, **tokenizer_of(model, data)).fit(data)
         self.inputs = self.encoder.encode(data)
         self.mirrored = bool(getattr(self.encoder.views(), "flip", False))
@@ -103,23 +106,44 @@ class NetworkFolds:
         self.batch_size = batch_size or recipe.batch_size
         self.settings = {**(QUICK_SETTINGS if self.quick else recipe.settings), **(settings or {})}
         self.name = MODELS[data.kind] if isinstance(model, str) and model == "auto" else model
-        passes = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        self.set_epochs(self.epochs)
+
+    def set_epochs(self, epochs: int) -> None:
+        """Train for so many passes over the rows of a fold."""
+        self.epochs = epochs
+        passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
         what = "a small convolutional network" if self.quick else f"a network ({_name_of(self.name)})"
         self.description = f"{what}, {passes}"
+
+    def fingerprint(self) -> str:
+        """Changes with the data, the network and the settings of its training."""
+        weights: list[Any] = []
+        if isinstance(self.name, nn.Module):
+            weights = [repr(self.name), *(value.detach().cpu().numpy() for value in self.name.state_dict().values())]
+            weights = [np.atleast_1d(w) if isinstance(w, np.ndarray) else w for w in weights]
+        inputs = self.inputs.numpy() if isinstance(self.inputs, Tensor) else self.inputs
+        settings = repr(sorted(self.settings.items())), str(self.batch_size), str(self.seed)
+        return digest_of(inputs, *settings, *weights)
 
     def fit_predict(
         self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
     ) -> np.ndarray:
         """See ``Predictor``."""
-        return self._predict(self.train(train, fold, advance), test)
+        system = self.train(train, fold, advance)
+        if self.keep_embeddings:
+            found = self.embed(system, test)
+            if self.embeddings is None:
+                self.embeddings = np.zeros((len(self.labels), found.shape[1]), dtype=np.float32)
+            self.embeddings[test] = found
+        return self.predict(system, test)
 
     def train(
         self,
         train: np.ndarray,
         fold: int,
         advance: Callable[[float], None],
-        kind: Callable[..., System] | None = None,
-    ) -> System:
+        kind: Callable[..., Any] | None = None,
+    ) -> Any:
         """The system after plain training on the rows ``train``; of another ``kind``, given what "ce" is given.
 
         Its sample i is row ``train[i]``.
@@ -155,30 +179,29 @@ class NetworkFolds:
         return system
 
     def embed(self, system: System, rows: np.ndarray) -> np.ndarray:
-        """(R, D) float32: what the network's last linear layer gets to see of the rows, as they are stored."""
+        """(R, D) float32: what the network's last linear layer gets to see of the rows, or else its outputs."""
         device = resolve_device(self.device)
         linear = [part for part in system.model.modules() if isinstance(part, nn.Linear)]
         seen: list[Tensor] = []
         hook = linear[-1].register_forward_pre_hook(lambda _, got: seen.append(got[0].flatten(1))) if linear else None
-        found: np.ndarray | None = None
+        parts, home, mode = [], system.device, system.training
+        system.to(device).eval()
         try:
-            for start in range(0, len(rows), 512):
-                part = rows[start : start + 512]
-                inputs = (
-                    torch.as_tensor(np.asarray(self.inputs[part]))
-                    if isinstance(self.inputs, (Tensor, np.ndarray))
-                    else Subset(self.inputs, part.tolist())
-                )
-                seen.clear()
-                probs = predict_proba(system, inputs, device=device)
-                values = seen[-1].float().cpu().numpy() if seen else probs
-                if found is None:
-                    found = np.empty((len(rows), values.shape[1]), dtype=np.float32)
-                found[start : start + 512] = values
+            with torch.no_grad():
+                for start in range(0, len(rows), 512):
+                    seen.clear()
+                    outputs = system(self._inputs(rows[start : start + 512]).to(device)).flatten(1)
+                    parts.append((seen[-1] if seen else outputs).float().cpu().numpy())
         finally:
+            system.to(home).train(mode)
             if hook is not None:
                 hook.remove()
-        return np.empty((0, 1), dtype=np.float32) if found is None else found
+        return np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
+
+    def _inputs(self, rows: np.ndarray) -> Tensor:
+        if isinstance(self.inputs, (Tensor, np.ndarray)):
+            return torch.as_tensor(np.array(self.inputs[rows]))
+        return torch.stack([torch.as_tensor(self.inputs[i]) for i in rows.tolist()])
 
     def _network(self, fold: int) -> nn.Module:
         if self.quick:
@@ -192,7 +215,8 @@ class NetworkFolds:
             self.name, len(self.labels.classes), self.encoder.input_shape, seed=mixed_seed(self.seed, fold), **more
         )
 
-    def _predict(self, system: Any, test: np.ndarray) -> np.ndarray:
+    def predict(self, system: Any, test: np.ndarray) -> np.ndarray:
+        """(len(test), K) probabilities of some rows."""
         device = resolve_device(self.device)
         if not isinstance(self.inputs, (Tensor, np.ndarray)):
             return predict_proba(system, Subset(self.inputs, test.tolist()), device=device)

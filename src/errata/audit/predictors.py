@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from errata.audit.folds import digest_of
 from errata.errors import DataError, ParameterError
 from errata.labels import ClassLabels
 
-__all__ = ["EstimatorFolds", "auto", "bag_of_words", "features_of"]
+__all__ = ["EstimatorFolds", "Without", "auto", "bag_of_words", "features_of", "predictor_for"]
 
 BUCKETS = 1 << 20
 MOST_ROWS = 50_000
@@ -34,6 +35,9 @@ class EstimatorFolds:
         where the estimator can't give probabilities
     """
 
+    parallel = True
+    """Folds may be worked on at the same time, in threads."""
+
     def __init__(self, estimator: Any, x: Any, labels: ClassLabels, *, seed: int = 0, description: str = "") -> None:
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
             raise ParameterError(
@@ -42,6 +46,10 @@ class EstimatorFolds:
             )
         self.estimator, self.x, self.labels, self.seed = estimator, x, labels, seed
         self.description = description or type(estimator).__name__
+
+    def fingerprint(self) -> str:
+        """Changes with the data and the estimator's parameters."""
+        return digest_of(self.x, repr(sorted(self.estimator.get_params().items(), key=str)), str(self.seed))
 
     def fit_predict(
         self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
@@ -62,6 +70,83 @@ class EstimatorFolds:
         probs = np.zeros((len(test), len(self.labels.classes)), dtype=np.float32)
         probs[:, np.asarray(model.classes_, dtype=np.int64)] = found
         return probs
+
+
+class Without:
+    """A predictor that leaves some rows out of its training: those whose labels an earlier pass contradicts.
+
+    Parameters
+    ----------
+    predictor : what is trained
+    dropped : (N,) bool
+    labels : N labels; of a class that would keep fewer than two rows in a fold, nothing is left out
+    """
+
+    def __init__(self, predictor: Any, dropped: np.ndarray, labels: ClassLabels) -> None:
+        self.predictor, self.dropped, self.labels = predictor, dropped, labels
+        self.description = f"{predictor.description}, without the rows first found to be issues"
+        self.parallel = getattr(predictor, "parallel", False)
+
+    def fingerprint(self) -> str:
+        """Changes with the predictor and the rows left out."""
+        return digest_of(self.predictor.fingerprint(), self.dropped)
+
+    def fit_predict(
+        self, train: np.ndarray, test: np.ndarray, fold: int, advance: Callable[[float], None]
+    ) -> np.ndarray:
+        """See ``Predictor``."""
+        codes = self.labels.codes[train]
+        keep = ~self.dropped[train]
+        left = np.bincount(codes[keep], minlength=len(self.labels.classes))
+        keep |= left[codes] < 2
+        return np.asarray(self.predictor.fit_predict(train[keep], test, fold, advance))
+
+
+def predictor_for(data: Any, model: Any, seed: int, device: str, training: Mapping[str, Any]) -> Any:
+    """What is cross-validated for ``model=``: see ``errata.audit``.
+
+    Parameters
+    ----------
+    data : with labels
+    model : "auto", the name of a model, a scikit-learn classifier or a ``torch.nn.Module``
+    seed, device : as in ``errata.audit``
+    training : options of a network's training; refused where none is trained
+
+    Raises
+    ------
+    ParameterError
+        where ``model`` is none of these, or an option has no use
+    """
+    if not isinstance(model, str) and hasattr(model, "fit") and hasattr(model, "get_params"):
+        _refuse(training, "a scikit-learn estimator")
+        return EstimatorFolds(model, features_of(data), data.require_labels(), seed=seed)
+    if not isinstance(model, str) and not _is_network(model):
+        raise ParameterError(
+            "model must be 'auto', the name of a model, a scikit-learn classifier, or a torch.nn.Module; "
+            f"got {type(model).__name__}."
+        )
+    if isinstance(model, str) and model == "auto" and data.kind != "image":
+        _refuse(training, "the default model for tables and texts")
+        return auto(data, seed)
+    from errata.audit.networks import NetworkFolds
+
+    options = {name: training[name] for name in ("epochs", "batch_size") if name in training}
+    settings = {name: value for name, value in training.items() if name not in options}
+    return NetworkFolds(data, model, settings=settings, seed=seed, device=device, **options)
+
+
+def _is_network(model: Any) -> bool:
+    import torch
+
+    return isinstance(model, torch.nn.Module)
+
+
+def _refuse(training: Mapping[str, Any], what: str) -> None:
+    if training:
+        raise ParameterError(
+            f"{next(iter(training))} is an option for training a network; {what} has no use for it. "
+            "Leave it out, or give a network as model=."
+        )
 
 
 def _rows(x: Any, rows: np.ndarray) -> Any:

@@ -6,13 +6,12 @@ the page's content policy forbids scripts and requests of any kind.
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit import figures
-from errata.errors import ErrataError
+from errata.audit import figures, sections
+from errata.audit.rows import SINGLE, WORST, near_count, worst_rows
 from errata.labels import MISSING
 
 if TYPE_CHECKING:
@@ -20,19 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-WORST = 100
-"""Rows that are shown one by one."""
-
 FIRST_ROWS, FIRST_IMAGES = 9, 10  # near the top, in full lines; the others at the end
 MOST_PAIRS = 10
 FIRST_CLASSES = 30  # in view; the others fold away
 MOST_CLASSES = 2000
-THUMBNAIL_BYTES = 2_500_000  # of all pictures together, before they grow by a third as text
-LONGEST_TEXT = 2000
-SHORT_TEXT = 280
-LONGEST_VALUE = 200
-MOST_COLUMNS = 40
-FIRST_COLUMNS = 6
+METHODS = {
+    "confident": "confident learning",
+    "neighbours": "agreement with the nearest rows",
+    "dynamics": "the course of one training run",
+    "ensemble": "several signals together",
+}
 STEPS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000)
 
 
@@ -65,17 +61,27 @@ def render(ledger: Ledger) -> str:
     )
     environment.filters.update(count=_count, percent=_percent, chance=_chance)
     kind = "" if ledger.data is None else str(ledger.data.kind)
+    classed = list(ledger.classes) != SINGLE
+    rows = worst_rows(ledger)
     return environment.get_template("report.html.j2").render(
         title=_title(ledger),
         about=_about(ledger),
-        head=_headline(ledger),
+        head=_headline(ledger, classed),
+        vouched=sections.vouched(ledger),
+        curve=figures.precision_curve(ledger),
         steps=_steps(ledger),
-        pairs=_pairs(ledger),
-        matrix=figures.noise_matrix(ledger),
+        findings=sections.findings(ledger),
+        pairs=_pairs(ledger) if classed else [],
+        matrix=figures.noise_matrix(ledger) if classed else None,
         histogram=figures.trust_histogram(ledger),
-        classes=_classes(ledger),
+        classes=_classes(ledger) if classed else [],
         first_classes=FIRST_CLASSES,
-        rows=_worst_rows(ledger),
+        parts=sections.parts(ledger),
+        part_classes=sections.parts_by_class(ledger),
+        annotators=sections.annotators(ledger),
+        rows=rows,
+        has_near=any(row["near"] for row in rows),
+        most_near=near_count(ledger),
         first_rows=FIRST_IMAGES if kind == "image" else FIRST_ROWS,
         kind=kind,
         notes=[str(note) for note in ledger.meta.get("notes", [])],
@@ -109,18 +115,18 @@ def _about(ledger: Ledger) -> list[tuple[str, str]]:
     meta = ledger.meta
     method = str(meta.get("method", ""))
     rows = [("Source", str(meta.get("source", ""))), ("Label", str(meta.get("label", "") or ""))]
-    if method == "confident":
-        rows.append(("Method", "confident learning"))
+    if method in METHODS or "epochs" not in meta:
+        rows.append(("Method", METHODS.get(method, method)))
         rows.append(("Probabilities", str(meta.get("probabilities", ""))))
         rows.append(("Rule", str(meta.get("rule", "")).replace("_", " ")))
-    elif method:
+    else:
         rows.append(("Method", f"a training run with '{method}'"))
         rows.append(("Epochs", str(meta.get("epochs", ""))))
     rows.append(("Seed", str(meta.get("seed", ""))))
     return [(name, value) for name, value in rows if value]
 
 
-def _headline(ledger: Ledger) -> dict[str, Any]:
+def _headline(ledger: Ledger, classed: bool) -> dict[str, Any]:
     """The page's first sentence and what it rests on."""
     labelled = int((ledger.given != MISSING).sum())
     issues = int(ledger.issue.sum())
@@ -130,6 +136,7 @@ def _headline(ledger: Ledger) -> dict[str, Any]:
     half = int(np.searchsorted(found, found[-1] / 2)) + 1 if labelled and found[-1] > 0 else 0
     return {
         "rows": len(ledger),
+        "classed": classed,
         "labelled": labelled,
         "unlabelled": len(ledger) - labelled,
         "issues": issues,
@@ -199,56 +206,3 @@ def _classes(ledger: Ledger) -> list[dict[str, Any]]:
         }
         for i in order
     ]
-
-
-# -- rows to look at --------------------------------------------------------------------------------------------------
-
-
-def _worst_rows(ledger: Ledger) -> list[dict[str, Any]]:
-    rows, left = [], THUMBNAIL_BYTES
-    for place, position in enumerate(ledger.order[: min(WORST, int(ledger.issue.sum()))].tolist(), start=1):
-        row: dict[str, Any] = {
-            "place": place,
-            "row": str(ledger.index[position]),
-            "given": _name(ledger, ledger.given[position]),
-            "proposed": _name(ledger, ledger.proposed[position]),
-            "trust": float(ledger.trust[position]),
-            **_look(ledger, position),
-        }
-        if row["picture"] is not None:
-            left -= len(row["picture"])
-            row["picture"] = base64.b64encode(row["picture"]).decode("ascii") if left >= 0 else None
-        rows.append(row)
-    return rows
-
-
-def _name(ledger: Ledger, code: int) -> str:
-    return "none" if code == MISSING else str(ledger.classes[code])
-
-
-def _look(ledger: Ledger, position: int) -> dict[str, Any]:
-    """Picture, text and values of a row, cut to what a page can hold."""
-    look: dict[str, Any] = {"picture": None, "small": False, "text": "", "more": "", "values": [], "name": ""}
-    if ledger.data is None:
-        return look
-    try:
-        preview = ledger.data.preview(position)
-    except (ErrataError, OSError):  # the source has changed or gone since; the row's number still tells which it is
-        return look
-    values = dict(preview.row or {})
-    if preview.kind == "image":
-        look["picture"] = preview.png
-        look["small"] = preview.png is not None and int.from_bytes(preview.png[16:20], "big") < 64
-        look["name"] = str(values.pop("file", "")).rstrip("/").rsplit("/", 1)[-1]
-    elif preview.kind == "text":
-        text = preview.text or ""
-        look["text"], look["more"] = text[:SHORT_TEXT], text[SHORT_TEXT:LONGEST_TEXT]
-        values = {name: value for name, value in values.items() if value not in (None, text)}
-    shown = {name: value for name, value in values.items() if name != ledger.data.label_name}
-    look["values"] = [(str(n), _short(v)) for n, v in list(shown.items())[:MOST_COLUMNS]]
-    return look
-
-
-def _short(value: Any) -> str:
-    text = "missing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

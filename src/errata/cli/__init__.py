@@ -15,6 +15,8 @@ from errata.cli.audit import audit
 from errata.cli.bench import bench
 from errata.cli.compare import compare
 from errata.cli.demo import demo
+from errata.cli.export import export
+from errata.cli.import_ import import_
 from errata.cli.noise import noise
 from errata.cli.predict import predict
 from errata.cli.review import review
@@ -31,8 +33,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (demo, audit, review, apply, train, predict, compare, noise, systems, bench):
-    app.command()(_function)
+for _function in (demo, audit, review, export, import_, apply, train, predict, compare, noise, systems, bench):
+    app.command("import" if _function is import_ else None)(_function)
 
 
 def _version(wanted: bool) -> None:

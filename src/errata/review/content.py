@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit.rows import SINGLE
 from errata.errors import DataError, ErrataError
+from errata.labels import MISSING
 from errata.ledger import Ledger
+from errata.review.speaking import LONGEST, MOST_LETTERS, MOST_TEXTS, Piece, Speaking
 from errata.storage import source_path
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ __all__ = ["Content", "Look"]
 
 TEXT = 20_000  # characters of a text that are shown
 VALUE = 2_000  # characters of a value in a table
+PAUSE = 0.01  # seconds, again and again, in which pages are answered while words are weighed
+SOON = 3_000  # rows up to which words are weighed before the first row is shown: it takes a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,17 @@ class Look:
     cut : how many characters of it are left out
     picture : whether there is a picture
     values : the row's values by column, where there are columns besides the label and the text
+    pieces : the text in pieces, with the words marked that speak for the proposed or for the given class, or the
+        tokens whose labels look wrong
+    tokens : whether it is tokens that are marked
     """
 
     text: str | None = None
     cut: int = 0
     picture: bool = False
     values: dict[str, str] | None = None
+    pieces: tuple[Piece, ...] = ()
+    tokens: bool = False
 
 
 class Content:
@@ -54,6 +66,7 @@ class Content:
     ledger : tells the source, in its ``meta``
     folder : the ledger's folder; a relative source is also looked for there
     data : where given, the data themselves: anything that ``errata.read`` takes
+    marks : whether to learn which words speak for which class, to be marked in texts
 
     Attributes
     ----------
@@ -61,10 +74,12 @@ class Content:
     said : a sentence on it, for people
     """
 
-    def __init__(self, ledger: Ledger, folder: Path, data: Any = None) -> None:
-        self._ledger, self._folder, self._given = ledger, folder, data
+    def __init__(self, ledger: Ledger, folder: Path, data: Any = None, *, marks: bool = True) -> None:
+        self._ledger, self._folder, self._given, self._marks = ledger, folder, data, marks
         self._data: Data | None = None
         self._rows = np.empty(0, dtype=np.int64)
+        self._speaking: Speaking | None = None
+        self._suspects = _suspects(ledger)
         self.state = "reading"
         self.said = "The data are still being read; rows show their content as soon as that is done."
         self.done = threading.Event()
@@ -79,6 +94,8 @@ class Content:
             data = self._read()
             self._rows = _places(self._ledger, data)
             self._light = _without_pictures(data)
+            if len(data) <= SOON:
+                self._speaking = self._listen(data)
             self._data, self.state, self.said = data, "ready", f"Rows are shown from {data.source}."
         except ErrataError as error:
             self.state, self.said = "missing", f"Only row numbers can be shown: {error}"
@@ -86,6 +103,25 @@ class Content:
             self.state, self.said = "missing", f"Only row numbers can be shown: reading failed ({error})."
         finally:
             self.done.set()
+        if self._data is not None and self._speaking is None:
+            self._speaking = self._listen(self._data)
+
+    def _listen(self, data: Data) -> Speaking | None:
+        """Learn which words speak for which class, from rows that do not look wrong; None where there are no texts."""
+        ledger = self._ledger
+        if not self._marks or data.kind != "text" or len(ledger.classes) < 2:
+            return None
+        trusted = np.flatnonzero((ledger.given != MISSING) & ~ledger.issue)
+        rng = np.random.default_rng(0)
+        if len(trusted) > MOST_TEXTS:
+            trusted = np.sort(rng.choice(trusted, MOST_TEXTS, replace=False))
+        texts = data.subset(self._rows[trusted]).texts()
+        letters = np.cumsum([min(len(text), LONGEST) for text in texts])
+        enough = int(np.searchsorted(letters, MOST_LETTERS)) if len(texts) else 0
+        if not enough:
+            return None
+        pause = (lambda: None) if self.state == "reading" and len(data) <= SOON else (lambda: time.sleep(PAUSE))
+        return Speaking(texts[:enough], ledger.given[trusted[:enough]], len(ledger.classes), pause)
 
     def look(self, position: int) -> Look:
         """What there is to see of a row of the ledger; an empty look where nothing can be shown."""
@@ -101,7 +137,20 @@ class Content:
         if self._data.kind == "image" and self._data.table is None:
             shown = {"file": _name(self._data, place)}
         cut = max(0, len(text) - TEXT) if text is not None else 0
-        return Look(None if text is None else text[:TEXT], cut, self._data.kind == "image", shown or None)
+        pieces: tuple[Piece, ...] = ()
+        if text and self._suspects is not None:
+            pieces = _marked(text[:TEXT], self._suspects.get(self._ledger.index[position], set()))
+        elif text and self._speaking is not None:
+            given, proposed = int(self._ledger.given[position]), int(self._ledger.proposed[position])
+            pieces = tuple(self._speaking.pieces(text[:TEXT], given, proposed))
+        return Look(
+            None if text is None else text[:TEXT],
+            cut,
+            self._data.kind == "image",
+            shown or None,
+            pieces,
+            self._suspects is not None,
+        )
 
     def picture(self, position: int, side: int) -> bytes | None:
         """A row's picture as PNG, at most ``side`` pixels wide and high; None where none can be read."""
@@ -111,6 +160,36 @@ class Content:
             return self._data.images.thumbnail(int(self._data.rows[self._rows[position]]), side)
         except (DataError, OSError):
             return None
+
+    @property
+    def kind(self) -> str:
+        """What the rows are: "text", "image" or "tabular"; "" where the data are not there (yet)."""
+        return "" if self._data is None else self._data.kind
+
+    def file(self, position: int) -> tuple[str, Path | None]:
+        """A picture's name, below the source's folder where it lies in one, and its file, where it has one."""
+        if self._data is None or self._data.images is None:
+            return "", None
+        number = int(self._data.rows[self._rows[position]])
+        path = None if self._data.images.given else self._data.images.source(number)
+        if not isinstance(path, Path):
+            return "", None
+        top = Path(os.path.expanduser(self._data.source)).absolute()
+        absolute = path.absolute()
+        return (absolute.relative_to(top).as_posix() if absolute.is_relative_to(top) else path.name), path
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Width and height of a row's picture; (0, 0) where it can't be read."""
+        from errata.data.images import open_image
+
+        path = self.file(position)[1]
+        if path is None:
+            return 0, 0
+        try:
+            with open_image(path) as image:
+                return image.size
+        except (DataError, OSError):
+            return 0, 0
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +208,8 @@ class Content:
         if not isinstance(source, str) or not source:
             raise DataError("the ledger does not say from which data it was made.")
         place = source_path(about, self._folder)
+        if place is not None and about.get("task") == "tokens":
+            return _read_sentences(place, self._ledger)
         if place is not None:
             return _read_labelled(read, place, label, reading)
         raise DataError(
@@ -157,6 +238,45 @@ def _read_labelled(read: Any, source: Any, label: Any, reading: dict[str, Any]) 
         return read(source, False, **reading)
 
 
+def _read_sentences(source: Path, ledger: Ledger) -> Data:
+    """The sentences of a file with a label per token, as texts, if they are still as long as they were."""
+    from errata.data import read
+    from errata.data.conll import read_sentences
+
+    sentences = read_sentences(str(source), None)
+    lengths = np.diff(sentences.offsets)
+    known = ledger.columns.get("tokens")
+    fewer = len(ledger) > 0 and int(ledger.index.max()) >= len(sentences)
+    if fewer or (known is not None and not np.array_equal(lengths[ledger.index], known)):
+        raise DataError(f"{source} has changed since the ledger was made. Audit the data again.")
+    data = read(sentences.texts(), False)
+    data.source = str(source)
+    return data
+
+
+def _suspects(ledger: Ledger) -> dict[Any, set[int]] | None:
+    """The places of the tokens that look wrong, by row; None where the finer rows are no tokens."""
+    if ledger.parts is None or not {"position", "token"} <= set(ledger.parts.columns):
+        return None
+    wrong = ledger.parts[ledger.parts["issue"].to_numpy(dtype=bool)]
+    found: dict[Any, set[int]] = {}
+    for row, place in zip(wrong["row"].tolist(), wrong["position"].tolist()):
+        found.setdefault(row, set()).add(int(place))
+    return found
+
+
+def _marked(text: str, suspects: set[int]) -> tuple[Piece, ...]:
+    """A sentence, tokens joined by blanks, with some of them marked."""
+    pieces: list[Piece] = []
+    for place, token in enumerate(text.split(" ")):
+        blank = " " if place else ""
+        if place in suspects:
+            pieces += [Piece(blank), Piece(token, "given", 3)] if blank else [Piece(token, "given", 3)]
+        else:
+            pieces.append(Piece(blank + token))
+    return tuple(pieces)
+
+
 def _places(ledger: Ledger, data: Data) -> np.ndarray:
     """(N,) where each row of the ledger is in the data.
 
@@ -174,7 +294,7 @@ def _places(ledger: Ledger, data: Data) -> np.ndarray:
     changed = f"{data.source} has changed since the ledger was made"
     if gone:
         raise DataError(f"{changed}: {gone:,} of the {len(ledger):,} rows are no longer there. Audit the data again.")
-    if data.labels is not None:
+    if data.labels is not None and list(ledger.classes) != SINGLE:  # numbers, boxes and the like are no classes
         code_of = {str(c): code for code, c in enumerate(ledger.classes)}
         lookup = np.array([*(code_of.get(str(c), -2) for c in data.labels.classes), -1])
         other = lookup[data.labels.codes[places]] != ledger.given

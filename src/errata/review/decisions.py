@@ -1,8 +1,9 @@
 """The durable record of what people decided: one SQLite file beside the ledger.
 
 Nothing in it is ever changed or removed. A decision is a line that is added; undoing one adds a line elsewhere that
-says so; what stands is worked out from both. A decision is on the disk before it is acknowledged (write-ahead log,
-``synchronous=FULL``), so neither a killed server nor a power cut loses one.
+says so; what stands is worked out from both. A decision is on the disk before it is acknowledged (in SQLite's
+write-ahead log, flushed), so neither a killed server nor a power cut loses one. Where many decide at once, one flush
+serves all who wait for it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from errata.errors import ErrataError, LedgerError, ParameterError, UnknownNameError
 from errata.review import _tables
+from errata.review._log import WriteAheadLog
 from errata.review._schema import check_owner, make_tables
 from errata.review.agreement import Agreement, agree, consensus
 
@@ -36,6 +38,8 @@ BUSY = 15.0  # seconds to wait for another process that writes to the same file
 Row = int | str
 """What a row is called: its number in the data, or its name where the ledger's index holds names."""
 
+_LAST = "reviewer = ? AND undone IS NULL ORDER BY id DESC LIMIT 1"
+_ONE = "reviewer = ? AND id = ?"
 _COLUMNS = 'id, row, action, label, reviewer, "when", note, undone'
 
 
@@ -101,6 +105,7 @@ class Decisions:
         self.path = path / FILE if path.is_dir() or not path.suffix else path
         self.lock = threading.RLock()
         self._depth = 0
+        self._log = WriteAheadLog(self.path)
         try:
             self._db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
@@ -116,8 +121,9 @@ class Decisions:
     def _prepare(self) -> None:
         with self._explained():
             check_owner(self._db, self.path)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
+            self._log.used = mode == "wal"  # some network drives can't have one: then SQLite flushes by itself
+            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if self._log.used else 'FULL'}")
         with self.writing():
             make_tables(self._db, self.path)
 
@@ -138,6 +144,7 @@ class Decisions:
         """Close the file; what was decided is in it already."""
         with self.lock:
             self._db.close()
+            self._log.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -152,15 +159,28 @@ class Decisions:
                 yield
                 if self._depth == 1:
                     self._db.execute("COMMIT")
+                    self._log.committed()
             except BaseException:
                 if self._depth == 1 and self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                    self._log.undone()
                 raise
             finally:
                 self._depth -= 1
+            outermost = self._depth == 0
+        if outermost:
+            self._log.flush()  # without the lock: others may decide meanwhile, and share the next flush
 
     def add(
-        self, row: Row, action: str, label: Any = None, *, reviewer: str = "", note: str = "", key: str | None = None
+        self,
+        row: Row,
+        action: str,
+        label: Any = None,
+        *,
+        reviewer: str = "",
+        note: str = "",
+        key: str | None = None,
+        when: str | None = None,
     ) -> Decision:
         """Record a decision; it is on the disk when this returns. A later one of the same reviewer replaces it.
 
@@ -172,6 +192,7 @@ class Decisions:
         reviewer : who decided; "" where there is only one
         note : any words
         key : where given, a decision with the same key is recorded once, however often it is sent
+        when : the time in UTC, ISO 8601, where it was made earlier and elsewhere; by default now
 
         Returns
         -------
@@ -189,8 +210,9 @@ class Decisions:
         if (action == "relabel") != (label is not None):
             wrong = "needs the new label" if action == "relabel" else "takes no label"
             raise ParameterError(f"The action '{action}' on row {row} {wrong}; got label={label!r}.")
-        new = (row, action, None if label is None else str(label), str(reviewer), _now(), str(note), key)
+        new = (row, action, None if label is None else str(label), str(reviewer), when or _now(), str(note), key)
         with self.writing():
+            self._log.owe()
             made = self._db.execute(
                 'INSERT INTO decisions (row, action, label, reviewer, "when", note, key) VALUES (?, ?, ?, ?, ?, ?, ?) '
                 "ON CONFLICT (key) DO NOTHING RETURNING id",
@@ -215,14 +237,12 @@ class Decisions:
         Decision or None
             the one taken back; None where there is none (of this reviewer)
         """
-        which = "reviewer = ? AND undone IS NULL ORDER BY id DESC LIMIT 1"
-        values: tuple[Any, ...] = (reviewer,)
-        if decision is not None:
-            which, values = "reviewer = ? AND id = ?", (reviewer, decision)
+        which, values = (_LAST, (reviewer,)) if decision is None else (_ONE, (reviewer, decision))
         with self.writing():
             found = self._decisions(f"FROM history WHERE {which}", values)
             if not found:
                 return None
+            self._log.owe()
             self._db.execute(
                 'INSERT INTO undone (decision, "when") VALUES (?, ?) ON CONFLICT (decision) DO NOTHING',
                 (found[0].id, _now()),
@@ -238,14 +258,12 @@ class Decisions:
         return self._decisions("FROM standing WHERE row = ? ORDER BY id", (_row(row),))
 
     def history(self) -> list[Decision]:
-        """Every decision ever made, in order; ``undone`` says which were taken back."""
+        """Every decision ever made, in order."""
         return self._decisions("FROM history ORDER BY id")
 
     def last(self, reviewer: str) -> Decision | None:
         """The decision that ``undo`` would take back."""
-        found = self._decisions(
-            "FROM history WHERE reviewer = ? AND undone IS NULL ORDER BY id DESC LIMIT 1", (reviewer,)
-        )
+        found = self._decisions(f"FROM history WHERE {_LAST}", (reviewer,))
         return found[0] if found else None
 
     def reviewers(self) -> list[str]:

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["ErrorsLeft", "ErrorsLeftEstimator"]
+from errata.labels import MISSING
+from errata.ledger import Ledger
+
+__all__ = ["ErrorsLeft", "ErrorsLeftEstimator", "Progress", "Tally", "doubts"]
 
 BANDS = 10
 PRIOR = 5.0
 """How many expected errors' worth of belief the ledger gets before anything is found."""
+
+
+def doubts(ledger: Ledger) -> np.ndarray:
+    """How probably each row's given label is wrong, before anyone has looked; NaN without a label.
+
+    ``1 - trust``; where the ledger's list is vouched for, the estimate made there: the errors that are expected among
+    the first n rows, shared out by rank, and those left elsewhere in proportion to ``1 - trust``.
+
+    Returns
+    -------
+    (N,) float64 in [0, 1]
+
+    Examples
+    --------
+    >>> from errata.vouching import Vouched
+    >>> ledger = Ledger([0, 1, 1, 0], [1, 0, 1, 0], [0.0, 0.1, 0.6, 0.8], classes=["a", "b"])
+    >>> doubts(ledger).round(2)
+    array([1. , 0.9, 0.4, 0.2])
+    >>> ledger.vouched = Vouched([1, 2], [0.8, 0.7], [0.5, 0.4], [1, 1], [0.5, 0.875], [0.8, 0.2], 1.6)
+    >>> doubts(ledger).round(2)
+    array([0.8 , 0.6 , 0.13, 0.07])
+    """
+    doubt = 1.0 - ledger.trust.astype(np.float64)
+    v = ledger.vouched
+    labelled = ledger.order[: int((ledger.given != MISSING).sum())]
+    if v is None or not len(v.n) or not len(labelled):
+        return doubt
+    head = min(int(v.n[-1]), len(labelled))
+    among = np.interp(np.arange(head + 1), np.concatenate([[0], v.n]), np.concatenate([[0.0], v.errors * v.recall]))
+    doubt[labelled[:head]] = np.clip(np.diff(among), 0.0, 1.0)
+    rest = labelled[head:]
+    total = float(np.nansum(doubt[rest]))
+    if total > 0:
+        doubt[rest] = np.clip(doubt[rest] * (v.left[-1] / total), 0.0, 1.0)
+    return doubt
 
 
 @dataclass(frozen=True)
@@ -33,6 +71,44 @@ class ErrorsLeft:
     expected: float
     found: int
     decided: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the review is.
+
+    Parameters
+    ----------
+    goal : how many rows are to be decided: the budget, or else the rows flagged as issues
+    done : how many of these are
+    decided : how many rows are decided at all
+    mine : how many of the standing decisions are this reviewer's
+    actions : how many rows were kept, relabelled, dropped
+    left : the estimate of the errors left
+    """
+
+    goal: int
+    done: int
+    decided: int
+    mine: int
+    actions: dict[str, int]
+    left: ErrorsLeft
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was decided in each band of doubt.
+
+    Parameters
+    ----------
+    decided : (BANDS,) rows
+    expected : (BANDS,) the errors that were expected of them
+    found : (BANDS,) those that were found
+    """
+
+    decided: np.ndarray = field(default_factory=lambda: np.zeros(BANDS, dtype=np.int64))
+    expected: np.ndarray = field(default_factory=lambda: np.zeros(BANDS))
+    found: np.ndarray = field(default_factory=lambda: np.zeros(BANDS, dtype=np.int64))
 
 
 class ErrorsLeftEstimator:
@@ -60,10 +136,11 @@ class ErrorsLeftEstimator:
     def __init__(self, trust: np.ndarray) -> None:
         self.doubt = 1.0 - np.asarray(trust, dtype=np.float64)
         self.counts = ~np.isnan(self.doubt)
-        self.band = np.where(self.counts, np.clip(self.doubt * BANDS, 0, BANDS - 1), 0).astype(np.int8)
-        known = np.flatnonzero(self.counts)
-        self.rows_of_band = np.bincount(self.band[known], minlength=BANDS)
-        self.doubt_of_band = np.bincount(self.band[known], weights=self.doubt[known], minlength=BANDS)
+        known = np.nan_to_num(self.doubt)  # 0 where there is no label
+        self.band = np.minimum((known * BANDS).astype(np.int8), BANDS - 1)
+        self.rows_of_band = np.bincount(self.band, minlength=BANDS)
+        self.rows_of_band[0] -= len(known) - int(self.counts.sum())
+        self.doubt_of_band = np.bincount(self.band, weights=known, minlength=BANDS)
 
     def estimate(self, decided: np.ndarray, wrong: np.ndarray) -> ErrorsLeft:
         """Estimate after some decisions.
@@ -76,11 +153,28 @@ class ErrorsLeftEstimator:
         keep = self.counts[decided]
         decided, wrong = decided[keep], np.asarray(wrong, dtype=bool)[keep]
         band = self.band[decided]
-        expected = np.bincount(band, weights=self.doubt[decided], minlength=BANDS)
-        found = np.bincount(band[wrong], minlength=BANDS)
+        return self.of(
+            Tally(
+                np.bincount(band, minlength=BANDS),
+                np.bincount(band, weights=self.doubt[decided], minlength=BANDS),
+                np.bincount(band[wrong], minlength=BANDS),
+            )
+        )
+
+    def add(self, tally: Tally, position: int, wrong: bool, times: int = 1) -> None:
+        """Count a decided row in, or out again with ``times=-1``."""
+        if self.counts[position]:
+            band = self.band[position]
+            tally.decided[band] += times
+            tally.expected[band] += times * self.doubt[position]
+            tally.found[band] += times * wrong
+
+    def of(self, tally: Tally) -> ErrorsLeft:
+        """Estimate from what was decided, band by band."""
+        expected, found = tally.expected, tally.found
         elsewhere = (found.sum() - found + PRIOR) / (expected.sum() - expected + PRIOR)
         ratio = (found + PRIOR * elsewhere) / (expected + PRIOR)
-        undecided = self.rows_of_band - np.bincount(band, minlength=BANDS)
+        undecided = self.rows_of_band - tally.decided
         stated = np.maximum(self.doubt_of_band - expected, 0.0)
         left = np.minimum(ratio * stated, undecided)
         return ErrorsLeft(
@@ -89,5 +183,5 @@ class ErrorsLeftEstimator:
             int(undecided.sum()),
             float(expected.sum()),
             int(found.sum()),
-            len(decided),
+            int(tally.decided.sum()),
         )

@@ -24,11 +24,12 @@ class Filter:
     low, high : trust in [low, high]
     show : "open", what is to be decided; "skipped", what this reviewer has skipped; "decided", what was decided
     reviewer : decided by whom, for "decided"; None for anyone
+    annotator : who gave the label, where the ledger has a column "annotator" (or "annotators"); None for anyone
 
     Examples
     --------
     >>> Filter.read({"given": "cat", "high": "0.5"}, ["cat", "dog"])
-    Filter(given=0, proposed=None, low=0.0, high=0.5, show='open', reviewer=None)
+    Filter(given=0, proposed=None, low=0.0, high=0.5, show='open', reviewer=None, annotator=None)
     """
 
     given: int | None = None
@@ -37,6 +38,7 @@ class Filter:
     high: float = 1.0
     show: str = "open"
     reviewer: str | None = None
+    annotator: str | None = None
 
     @classmethod
     def read(cls, query: Mapping[str, str], classes: Sequence[Any]) -> Filter:
@@ -59,6 +61,7 @@ class Filter:
             _trust(query.get("high"), 1.0),
             show,
             query.get("reviewer") or None,
+            query.get("annotator") or None,
         )
 
     def query(self, classes: Sequence[Any]) -> str:
@@ -70,13 +73,14 @@ class Filter:
             "high": self.high if self.high < 1 else None,
             "show": self.show if self.show != "open" else None,
             "reviewer": self.reviewer,
+            "annotator": self.annotator,
         }
         return urlencode({name: value for name, value in said.items() if value is not None})
 
     @property
-    def rows(self) -> tuple[int | None, int | None, float, float]:
+    def rows(self) -> tuple[int | None, int | None, float, float, str | None]:
         """What it says of the rows themselves, whatever was decided on them."""
-        return self.given, self.proposed, self.low, self.high
+        return self.given, self.proposed, self.low, self.high, self.annotator
 
 
 def _code(text: str | None, classes: Sequence[Any]) -> int | None:

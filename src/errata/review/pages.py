@@ -12,14 +12,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from errata.audit.rows import SINGLE
 from errata.labels import MISSING
 from errata.review.agreement import Agreement
 from errata.review.content import Content
 from errata.review.decisions import Decision
 from errata.review.filters import SHOW, Filter
+from errata.review.finer import Finer
 from errata.review.queue import Queue
 
-__all__ = ["STATIC", "Card", "Pages", "told"]
+__all__ = ["STATIC", "Card", "Pages", "environment", "told"]
 
 STATIC = {"review.css": "text/css; charset=utf-8", "review.js": "text/javascript; charset=utf-8"}
 """What is served of the package's own files, and nothing else of any folder."""
@@ -41,6 +43,7 @@ class Card:
     trust : P(given label is right); None without a label
     flagged : whether the ledger calls it an issue
     look : its content
+    parts : its finer rows that look wrong, the worst first
     own : what this reviewer decided on it, if anything
     others : what others decided, where this reviewer may know
     """
@@ -53,8 +56,24 @@ class Card:
     trust: float | None
     flagged: bool
     look: Any
+    parts: list[dict[str, Any]]
     own: Decision | None
     others: list[Decision]
+
+
+def environment() -> Environment:
+    """The templates, compiled: that takes a moment, which can be spent while the ledger is read."""
+    env = Environment(
+        loader=PackageLoader("errata.review"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(number=_number, percent=_percent, kappa=_kappa)
+    for name in env.list_templates():
+        env.get_template(name)
+    return env
 
 
 class Pages:
@@ -64,21 +83,15 @@ class Pages:
     ----------
     queue, content : what they are about
     title : what is reviewed, for people
+    env : the templates, where ``environment`` was called already
     """
 
-    def __init__(self, queue: Queue, content: Content, title: str) -> None:
+    def __init__(self, queue: Queue, content: Content, title: str, env: Environment | None = None) -> None:
         self.queue, self.content, self.title = queue, content, title
         self.static = {name: (files("errata.review") / "static" / name).read_bytes() for name in STATIC}
-        self._env = Environment(
-            loader=PackageLoader("errata.review"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._env = env if env is not None else environment()
         version = hashlib.sha256(b"".join(self.static.values())).hexdigest()[:12]
         self._env.globals.update(title=title, version=version, words=WORDS, shows=SHOW)
-        self._env.filters.update(number=_number, percent=_percent, kappa=_kappa)
 
     # -- reviewing ----------------------------------------------------------------------------------------------------
 
@@ -94,6 +107,7 @@ class Pages:
             classes=self.queue.classes,
             pairs=self.confused,
             reviewers=self.queue.record.reviewers(),
+            annotators=self.queue.annotated.names,
         )
 
     def _work(self, reviewer: str, csrf: str, choice: Filter, position: int | None, said: str) -> dict[str, Any]:
@@ -112,6 +126,7 @@ class Pages:
             "last": self.queue.record.last(reviewer),
             "state": self.content.state,
             "about_content": self.content.said,
+            "free": self.queue.free,
             "overlap": self.queue.overlap,
             "budget": self.queue.order is not self.queue.ledger.order,
             "said": said,
@@ -120,7 +135,7 @@ class Pages:
     def card(self, position: int, reviewer: str) -> Card:
         """Everything on one row that this reviewer may know."""
         queue, ledger = self.queue, self.queue.ledger
-        given, proposed = int(ledger.given[position]), int(ledger.proposed[position])
+        given, proposed = queue.labels(position)
         trust = float(ledger.trust[position])
         opinions = queue.opinions(position)
         others = [d for d in opinions if d.reviewer != reviewer] if queue.may_see_others(position, reviewer) else []
@@ -128,20 +143,28 @@ class Pages:
             queue.row(position),
             position,
             int(queue.rank[position]) + 1,
-            None if given == MISSING else queue.classes[given],
-            None if proposed == MISSING else queue.classes[proposed],
+            given,
+            proposed,
             None if math.isnan(trust) else trust,
             bool(ledger.issue[position]),
             self.content.look(position),
+            self.finer.of(queue.row(position)),
             next((d for d in opinions if d.reviewer == reviewer), None),
             others,
         )
+
+    @cached_property
+    def finer(self) -> Finer:
+        """The finer rows beneath the ledger's."""
+        return Finer(self.queue.ledger)
 
     @cached_property
     def confused(self) -> list[tuple[str, str, int]]:
         """The pairs (given, proposed) with the most issues, and how many."""
         import numpy as np
 
+        if self.queue.classes == SINGLE:
+            return []
         ledger, k = self.queue.ledger, len(self.queue.classes)
         some = ledger.issue & (ledger.given != MISSING) & (ledger.proposed != MISSING)
         codes, counts = np.unique(ledger.given[some].astype(np.int64) * k + ledger.proposed[some], return_counts=True)

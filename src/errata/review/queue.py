@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -19,8 +18,9 @@ from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.review.agreement import verdict
+from errata.review.annotated import Annotated
 from errata.review.decisions import Decision, Decisions, Row
-from errata.review.estimate import ErrorsLeft, ErrorsLeftEstimator
+from errata.review.estimate import ErrorsLeftEstimator, Progress, Tally, doubts
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
 
@@ -30,28 +30,6 @@ LEASE = 600.0
 CHUNK = 256
 VIEWS = 32
 """Filtered orders that are kept; a reviewer has one in use."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the review is.
-
-    Parameters
-    ----------
-    goal : how many rows are to be decided: the budget, or else the rows flagged as issues
-    done : how many of these are
-    decided : how many rows are decided at all
-    mine : how many of the standing decisions are this reviewer's
-    actions : how many rows were kept, relabelled, dropped
-    left : the estimate of the errors left
-    """
-
-    goal: int
-    done: int
-    decided: int
-    mine: int
-    actions: dict[str, int]
-    left: ErrorsLeft
 
 
 class Queue:
@@ -97,8 +75,10 @@ class Queue:
         self.goals = int(self.goal.sum())
         self.rank = ledger.rank
         self._places = Places(ledger.index)
-        self._estimator = ErrorsLeftEstimator(ledger.trust)
+        self.annotated = Annotated(ledger)
+        self._estimator = ErrorsLeftEstimator(1.0 - doubts(ledger))
         self._views: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._within = 0  # blocks of ``together`` that are open, under the record's lock
         self._forget()
         with record.writing():
             check_owner(record, ledger)
@@ -125,6 +105,25 @@ class Queue:
             raise UnknownNameError("row", row, [self.row(int(p)) for p in self.order[:3]])
         return found
 
+    @property
+    def free(self) -> bool:
+        """Whether any label may be given: the ledger's labels are numbers, or texts, in columns of their own."""
+        return "proposed" in self.ledger.columns
+
+    def labels(self, position: int) -> tuple[str | None, str | None]:
+        """The given and the proposed label of a row, as text; None where there is none."""
+        found: list[str | None] = []
+        for name, codes in (("given", self.ledger.given), ("proposed", self.ledger.proposed)):
+            if name in self.ledger.columns:
+                value = self.ledger.columns[name][position]
+                value = value.item() if isinstance(value, np.generic) else value
+                missing = value is None or value != value
+                found.append(None if missing else f"{value:.6g}" if isinstance(value, float) else str(value))
+            else:
+                code = int(codes[position])
+                found.append(None if code == MISSING else self.classes[code])
+        return found[0], found[1]
+
     # -- what reviewers do --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -132,9 +131,13 @@ class Queue:
         """Several of these calls as one, on the disk when the block has ended; where that fails, none has happened."""
         try:
             with self.record.writing():
-                self.refresh()
-                yield
-                self.refresh()
+                if self._within == 0:
+                    self.refresh()  # from here on nobody else writes
+                self._within += 1
+                try:
+                    yield
+                finally:
+                    self._within -= 1
         except BaseException:
             with self.record.lock:
                 self._forget()
@@ -190,15 +193,17 @@ class Queue:
         ParameterError
             where a row without a label is to be kept
         """
-        given = int(self.ledger.given[position])
-        if label is not None and label not in self.classes:
+        given = self.labels(position)[0]
+        if label is not None and not self.free and label not in self.classes:
             raise UnknownNameError("class", label, self.classes)
-        if action == "relabel" and label is not None and given != MISSING and self.classes[given] == label:
+        if action == "relabel" and label is not None and given == label:
             action, label = "keep", None
-        if action == "keep" and given == MISSING:
+        if action == "keep" and given is None:
             raise ParameterError(f"Row {self.row(position)} has no label to keep. Give it one, drop or skip it.")
         with self.together():
-            return self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
+            made = self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
+            self.refresh()
+            return made
 
     def undo(self, reviewer: str, decision: int | None = None) -> Decision | None:
         """Take back the reviewer's last decision (or the one with that id); its row is his to look at again."""
@@ -206,6 +211,7 @@ class Queue:
             undone = self.record.undo(reviewer, decision)
             if undone is not None:
                 self.record.lease(reviewer, undone.row, self.lease)
+                self.refresh()
             return undone
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -223,13 +229,12 @@ class Queue:
     def progress(self, reviewer: str) -> Progress:
         """How far the review is, with the estimate of the errors left."""
         with self.together():
-            decided = np.flatnonzero(self._complete)
-            left = self._estimator.estimate(decided, self._wrong[decided])
+            left = self._estimator.of(self._tally)
             return Progress(
                 self.goals,
-                int(self.goal[decided].sum()),
-                len(decided),
-                int(self._seen_by(reviewer).sum()) - len(self._skipped.get(reviewer, ())),
+                self._done,
+                self._decided,
+                self._opinions[reviewer],
                 dict(self._actions),
                 left,
             )
@@ -247,13 +252,15 @@ class Queue:
         if choice.rows == Filter().rows:
             return self.order
         if choice.rows not in self._views:
-            given, proposed, low, high = choice.rows
+            given, proposed, low, high, annotator = choice.rows
             trust = self.ledger.trust[self.order]
             fits = ((trust >= low) & (trust <= high)) | (np.isnan(trust) & (low <= 0) & (high >= 1))
             if given is not None:
                 fits &= self.ledger.given[self.order] == given
             if proposed is not None:
                 fits &= self.ledger.proposed[self.order] == proposed
+            if annotator is not None:
+                fits &= self.annotated.by(annotator)[self.order]
             self._views[choice.rows] = self.order[fits]
             if len(self._views) > VIEWS:
                 self._views.popitem(last=False)
@@ -309,6 +316,8 @@ class Queue:
         self._count = np.zeros(n, dtype=np.int16)
         self._complete = np.zeros(n, dtype=bool)
         self._wrong = np.zeros(n, dtype=bool)
+        self._tally, self._done, self._decided = Tally(), 0, 0
+        self._opinions: Counter[str] = Counter()
         self._action = np.zeros(n, dtype="U7")
         self._actions: Counter[str] = Counter()
         self._seen: dict[str, np.ndarray] = {}
@@ -331,22 +340,31 @@ class Queue:
         if position is None:
             return
         for name, seen in self._seen.items():
+            self._opinions[name] -= bool(seen[position]) and position not in self._skipped[name]
             seen[position] = False
             self._skipped[name].discard(position)
         for d in standing:
             self._seen_by(d.reviewer)[position] = True
             if d.action == "skip":
                 self._skipped[d.reviewer].add(position)
+            else:
+                self._opinions[d.reviewer] += 1
         answers = [(d.action, d.label) for d in standing if d.action != "skip"]
         found = verdict(answers) if len(answers) >= self.overlap else None
-        if self._complete[position]:
-            self._actions[str(self._action[position])] -= 1
+        self._close(position, -1)
         self._count[position] = len(answers)
         self._complete[position] = found is not None
         self._wrong[position] = found is not None and found[0] != "keep"
         self._action[position] = found[0] if found else ""
-        if found is not None:
-            self._actions[found[0]] += 1
+        self._close(position, 1)
+
+    def _close(self, position: int, times: int) -> None:
+        """Count a row that is decided in, or out with ``times=-1``."""
+        if self._complete[position]:
+            self._actions[str(self._action[position])] += times
+            self._done += times * int(self.goal[position])
+            self._decided += times
+            self._estimator.add(self._tally, position, bool(self._wrong[position]), times)
 
     def _seen_by(self, reviewer: str) -> np.ndarray:
         if reviewer not in self._seen:

@@ -8,6 +8,7 @@ import getpass
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,19 +127,21 @@ def build(
     from errata.review.app import create_app
     from errata.review.content import Content
     from errata.review.decisions import Decisions
-    from errata.review.pages import Pages
+    from errata.review.pages import Pages, environment
     from errata.review.queue import Queue
 
     folder = Path(folder)
-    ledger = Ledger.load(folder)
+    with ThreadPoolExecutor(1) as pool:
+        templates = pool.submit(environment)
+        ledger = Ledger.load(folder)
     folder = folder if folder.is_dir() else folder.parent
     with Decisions(folder) as record:
         queue = Queue(ledger, record, overlap=overlap, budget=budget)
         content = Content(ledger, folder, data)
-        content.begin()
         title = Path(str(ledger.meta.get("source") or folder.resolve())).name
-        pages = Pages(queue, content, title)
+        pages = Pages(queue, content, title, templates.result())
         decided = queue.progress("").decided
+        content.begin()
         opened = Opened("", folder, record.path, len(ledger), int(ledger.issue.sum()), decided)
         yield create_app(pages, reviewer=reviewer, suggestion=suggestion), opened
 
@@ -175,7 +178,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
     name = "0.0.0.0" if host in ("", "*") else host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     for number in [port] if port is not None else range(PORT, PORT + TRIES):
-        found = socket.socket(family, socket.SOCK_STREAM)
+        # with the protocol named, connections send at once; else asyncio leaves them waiting for 40 ms now and then
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((name, number))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from errata.errors import UnknownNameError
+from errata.scores._adjusted import adjusted
 from errata.scores._blocks import BlockReader, as_given
 from errata.scores._counts import at_least_one_correct, calibrate, prune_quota
 from errata.scores._evidence import Evidence, confident_class, count_pairs, gather, mean_self_confidence
@@ -17,13 +18,25 @@ from errata.scores._prune import rows_by_noise_rate
 
 Mask = NDArray[np.bool_]
 
+COUNTS = ("off_diagonal", "off_diagonal_calibrated")
+"""How the number of wrong labels is estimated."""
+
 
 class Case:
     """Labels and probabilities, and what the rules need of them, each computed when first asked for."""
 
     def __init__(
-        self, given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1, block_rows: int | None = None
+        self,
+        given: ArrayLike,
+        pred_probs: ArrayLike,
+        *,
+        threads: int = 1,
+        block_rows: int | None = None,
+        count: str = "off_diagonal",
     ) -> None:
+        if count not in COUNTS:
+            raise UnknownNameError("way to count issues", count, COUNTS)
+        self.count = count
         self.reader = BlockReader(pred_probs, threads=threads, block_rows=block_rows)
         labels = as_given(given, self.reader.num_rows, self.reader.num_classes)
         self.evidence: Evidence = gather(self.reader, labels)
@@ -48,13 +61,25 @@ class Case:
         """(K, K) the same, scaled up to all labelled rows."""
         return calibrate(self.pairs, self.evidence.counts)
 
-    def self_confidence(self) -> NDArray[Any]:
-        """(N,) probability of the given label, NaN where it is missing."""
-        return self._known(self.evidence.own.copy())
+    @cached_property
+    def adjusted(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(N,) own and rival probability with each class's threshold taken off."""
+        return adjusted(self.reader, self.evidence, self.thresholds)
 
-    def normalized_margin(self) -> NDArray[Any]:
+    def number(self) -> int:
+        """How many rows are estimated to be wrong, counted as ``count`` says."""
+        if self.count == "off_diagonal":
+            return int(off_diagonal(self).sum())
+        right = float(self.calibrated.trace() / self.calibrated.sum())
+        return int(np.rint((1.0 - right) * self.evidence.counts.sum()))
+
+    def self_confidence(self, adjust: bool = False) -> NDArray[Any]:
+        """(N,) probability of the given label, NaN where it is missing."""
+        return self._known(self.adjusted[0].copy() if adjust else self.evidence.own.copy())
+
+    def normalized_margin(self, adjust: bool = False) -> NDArray[Any]:
         """(N,) margin of the given label over its rival, from [-1, 1] to [0, 1], NaN where it is missing."""
-        margin = self.evidence.own - self.evidence.rival_prob
+        margin = self.adjusted[0] - self.adjusted[1] if adjust else self.evidence.own - self.evidence.rival_prob
         margin += 1
         margin /= 2
         return self._known(margin)
@@ -98,19 +123,19 @@ def predicted_otherwise(case: Case) -> Mask:
 
 
 def lowest_self_confidence(case: Case) -> Mask:
-    """As many rows as are off the diagonal, those of the lowest self-confidence."""
-    return _as_many_as_off_diagonal(case, case.self_confidence())
+    """As many rows as are counted to be wrong, those of the lowest self-confidence."""
+    return _as_many_as_counted(case, case.self_confidence())
 
 
 def lowest_normalized_margin(case: Case) -> Mask:
-    """As many rows as are off the diagonal, those of the lowest normalized margin."""
-    return _as_many_as_off_diagonal(case, case.normalized_margin())
+    """As many rows as are counted to be wrong, those of the lowest normalized margin."""
+    return _as_many_as_counted(case, case.normalized_margin())
 
 
-def _as_many_as_off_diagonal(case: Case, scores: NDArray[Any]) -> Mask:
+def _as_many_as_counted(case: Case, scores: NDArray[Any]) -> Mask:
     labelled = np.flatnonzero(case.evidence.given >= 0)
     flagged = np.zeros(len(scores), bool)
-    flagged[labelled[lowest(scores[labelled], int(off_diagonal(case).sum()))]] = True
+    flagged[labelled[lowest(scores[labelled], case.number())]] = True
     return flagged
 
 

@@ -29,9 +29,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from errata.scores._blocks import BlockReader, as_given
 from errata.scores._evidence import gather
-from errata.scores._rules import RULES, Case, find_rule
+from errata.scores._rules import COUNTS, RULES, Case, find_rule
 
 __all__ = [
+    "COUNTS",
     "RULES",
     "LabelIssues",
     "class_thresholds",
@@ -42,6 +43,7 @@ __all__ = [
     "low_normalized_margin",
     "low_self_confidence",
     "normalized_margin",
+    "num_label_issues",
     "predicted_neq_given",
     "prune_by_both",
     "prune_by_class",
@@ -100,6 +102,8 @@ def find_label_issues(
     pred_probs: ArrayLike,
     *,
     rule: str = "prune_by_noise_rate",
+    count: str = "off_diagonal",
+    adjust: bool = False,
     threads: int = 1,
     block_rows: int | None = None,
 ) -> LabelIssues:
@@ -123,6 +127,11 @@ def find_label_issues(
           lowest in the score.
 
         All but the last two flag only rows predicted as another class than the given one.
+    count : str, default "off_diagonal"
+        Of "low_normalized_margin" and "low_self_confidence": how many rows are flagged, see :func:`num_label_issues`.
+    adjust : bool, default False
+        Of the scores that are returned: take off each class's threshold first, so that rows of rare classes are ranked
+        fairly. The flagged rows do not depend on it.
     threads : int >= 1, default 1
         Blocks that are worked on at the same time. The result does not depend on it.
     block_rows : int >= 1, optional
@@ -138,7 +147,7 @@ def find_label_issues(
     DataError
         If shapes do not fit, a label has no column, a row is no distribution, or no row has a label.
     ParameterError
-        If the rule is unknown, or ``threads`` or ``block_rows`` is not a positive integer.
+        If the rule or the count is unknown, or ``threads`` or ``block_rows`` is not a positive integer.
 
     Examples
     --------
@@ -152,11 +161,11 @@ def find_label_issues(
            [0.  , 0.5 ]])
     """
     flag = find_rule(rule)
-    case = Case(given, pred_probs, threads=threads, block_rows=block_rows)
+    case = Case(given, pred_probs, threads=threads, block_rows=block_rows, count=count)
     return LabelIssues(
         issues=flag(case),
-        self_confidence=case.self_confidence(),
-        normalized_margin=case.normalized_margin(),
+        self_confidence=case.self_confidence(adjust),
+        normalized_margin=case.normalized_margin(adjust),
         predicted=case.evidence.predicted,
         joint=case.calibrated / case.calibrated.sum(),
         thresholds=case.thresholds,
@@ -164,28 +173,49 @@ def find_label_issues(
     )
 
 
-def self_confidence(given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1) -> NDArray[Any]:
+def num_label_issues(given: ArrayLike, pred_probs: ArrayLike, *, count: str = "off_diagonal", threads: int = 1) -> int:
+    """Return how many labels are estimated to be wrong.
+
+    "off_diagonal" counts the rows confident of another class than the given one; "off_diagonal_calibrated" takes the
+    share of the calibrated joint that is off its diagonal, which counts rows that are confident of no class too.
+
+    Examples
+    --------
+    >>> probs = [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]]
+    >>> num_label_issues([0, 0, 0, 1, 1, 1], probs)
+    1
+    """
+    return Case(given, pred_probs, threads=threads, count=count).number()
+
+
+def self_confidence(given: ArrayLike, pred_probs: ArrayLike, *, adjust: bool = False, threads: int = 1) -> NDArray[Any]:
     """Return (N,) the probability of each given label: low where the label is likely wrong; NaN where it is missing.
+
+    With ``adjust`` each class's threshold is taken off first (and the row made to sum to one), so that rows of rare
+    classes, of which models are never sure, are ranked fairly.
 
     Examples
     --------
     >>> self_confidence([0, 0], [[0.75, 0.25], [0.25, 0.75]])
     array([0.75, 0.25])
     """
-    return Case(given, pred_probs, threads=threads).self_confidence()
+    return Case(given, pred_probs, threads=threads).self_confidence(adjust)
 
 
-def normalized_margin(given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1) -> NDArray[Any]:
+def normalized_margin(
+    given: ArrayLike, pred_probs: ArrayLike, *, adjust: bool = False, threads: int = 1
+) -> NDArray[Any]:
     """Return (N,) how far the given label leads the most probable other class, mapped from [-1, 1] to [0, 1].
 
-    One half means that both are equally probable; NaN where the label is missing.
+    One half means that both are equally probable; NaN where the label is missing. ``adjust`` as in
+    :func:`self_confidence`.
 
     Examples
     --------
     >>> normalized_margin([0, 0], [[0.75, 0.25], [0.25, 0.75]])
     array([0.75, 0.25])
     """
-    return Case(given, pred_probs, threads=threads).normalized_margin()
+    return Case(given, pred_probs, threads=threads).normalized_margin(adjust)
 
 
 def entropy_weighted(given: ArrayLike, pred_probs: ArrayLike, *, threads: int = 1) -> NDArray[Any]:

@@ -98,6 +98,7 @@
   const digits = classes.every((name) => /^\d$/.test(name));
   const numbered = digits || !classes.some((name) => /^\d/.test(name));
   let matching = [], selected = 0;
+  const free = () => get("decide") && "free" in get("decide").dataset;  // numbers, say: there is no list of classes
 
   const keyOf = (name, place) => (digits ? name : numbered && !find.value && place < 9 ? String(place + 1) : "");
 
@@ -109,7 +110,7 @@
     const exact = matching.findIndex((name) => name.toLowerCase() === typed);
     selected = Math.max(0, prefer === undefined ? exact : matching.indexOf(prefer));
     const more = matching.length - SHOWN;
-    get("found-more").textContent = !matching.length ? "There is no such class." : more > 0 ? `${more} more: type to narrow` : "";
+    get("found-more").textContent = free() ? "Enter takes what is typed." : !matching.length ? "There is no such class." : more > 0 ? `${more} more: type to narrow` : "";
     found.replaceChildren(...matching.slice(0, SHOWN).map((name, place) => {
       const item = document.createElement("li");
       const shortcut = keyOf(name, place);
@@ -138,8 +139,9 @@
   function open() {
     const form = get("decide");
     if (!form || busy) return;
-    find.value = "";
+    find.value = free() ? form.dataset.proposed : "";
     picker.showModal();
+    if (free()) find.select();
     list(form.dataset.proposed);
     find.focus();
   }
@@ -149,7 +151,10 @@
     if (event.isComposing) return;
     const place = matching.findIndex((name, i) => keyOf(name, i) === event.key);
     const last = Math.min(matching.length, SHOWN) - 1;
-    if (event.key === "Enter") { if (matching[selected] !== undefined) choose(matching[selected]); }
+    if (event.key === "Enter") {
+      if (free()) { if (find.value.trim()) choose(find.value.trim()); }
+      else if (matching[selected] !== undefined) choose(matching[selected]);
+    }
     else if (event.key === "ArrowDown") { selected = Math.min(selected + 1, last); mark(); }
     else if (event.key === "ArrowUp") { selected = Math.max(selected - 1, 0); mark(); }
     else if (!find.value && /^\d$/.test(event.key) && place >= 0) choose(matching[place]);

@@ -1,0 +1,165 @@
+"""Boxes around objects: which were overlooked, badly located, or given the wrong class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.audit.items import item_ledger, parts_table
+from errata.data.boxes import Boxes, open_boxes
+from errata.errors import DataError, ParameterError
+from errata.scores import boxes as scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from errata.ledger import Ledger
+
+__all__ = ["audit"]
+
+_CORNERS = ("x0", "y0", "x1", "y1")
+
+
+def audit(
+    source: Any = None,
+    y: Any = None,
+    *,
+    labels: Any = None,
+    predictions: Any = None,
+    pred_probs: Any = None,
+    classes: Sequence[Any] | None = None,
+    overlap: float = 0.5,
+    sure: float = 0.5,
+    near: float = 0.1,
+    issue: float = 0.5,
+    unsupported: float = 0.5,
+    temperature: float = 0.1,
+    images: Any = None,
+) -> Ledger:
+    """Compare given boxes with a detector's, and tell which given ones are wrong and which are missing.
+
+    Each image is judged by itself, with the thresholds below: its result does not depend on the others.
+
+    Parameters
+    ----------
+    source, y, labels : the given boxes, once: a COCO ``.json``, a folder of YOLO's ``.txt`` files, or a list with a
+        dict of ``boxes`` (x0, y0, x1, y1) and ``labels`` for each image
+    predictions : out-of-sample predictions of a detector in one of the same formats, with scores (``pred_probs`` is
+        taken for the same)
+    classes : names of classes that are numbers
+    overlap, sure, near, issue, unsupported : see ``errata.scores.boxes.Thresholds``
+    temperature : how far the worst box decides on the image, see ``errata.scores.boxes.image_trust``
+    images : the pictures themselves, for the report; anything that ``errata.read`` takes
+
+    Returns
+    -------
+    Ledger
+        A row per image. Columns: ``image`` (its name), ``boxes`` (how many are given), ``overlooked``,
+        ``badly_located``, ``swapped`` (how many are issues of that kind). ``parts`` has a row per given box and per
+        overlooked one: ``kind`` ("fine", "badly located", "swapped", "overlooked", "unsupported"), the box ``x0``,
+        ``y0``, ``x1``, ``y1`` (of an overlooked one, as predicted), and the predicted one ``px0`` to ``py1``, NaN where
+        there is none; ``given`` is empty where a box was overlooked.
+
+    Raises
+    ------
+    DataError
+        where boxes can't be read, or predictions don't fit them
+
+    Examples
+    --------
+    >>> given = [{"boxes": [[0, 0, 10, 10]], "labels": ["cat"]}]
+    >>> seen = [{"boxes": [[0, 0, 10, 10], [20, 0, 30, 10]], "labels": ["dog", "cat"], "scores": [0.9, 0.8]}]
+    >>> ledger = audit(given, predictions=seen, classes=["cat", "dog"])
+    >>> ledger.parts[["row", "kind", "given", "proposed", "trust"]].round(2)
+       row        kind given proposed  trust
+    0    0     swapped   cat      dog    0.1
+    1    0  overlooked            cat    0.2
+    """
+    given = [value for value in (source, y, labels) if value is not None]
+    predictions = pred_probs if predictions is None else predictions
+    if len(given) != 1 or predictions is None:
+        raise ParameterError(
+            "Give the boxes once, and a detector's predictions= of the same images: errata.audit('labels.json', "
+            "predictions='detections.json', task='boxes'). errata trains no detector itself."
+        )
+    limits = {"overlap": overlap, "sure": sure, "near": near, "issue": issue, "unsupported": unsupported}
+    _check(limits, temperature)
+    thresholds = scores.Thresholds(**limits)
+    labelled = open_boxes(given[0], classes=classes)
+    seen = open_boxes(predictions, like=labelled)
+    found = [_judge(labelled, seen, image, thresholds) for image in range(len(labelled))]
+    parts = _parts(labelled, seen, found, issue)
+    trust = np.array([scores.image_trust(one.trust, temperature) for one in found])
+    return _ledger(labelled, trust, parts, {**limits, "temperature": temperature}, images)
+
+
+def _check(limits: dict[str, float], temperature: float) -> None:
+    for name, value in limits.items():
+        if not 0 <= value <= 1:
+            raise ParameterError(f"{name} must lie in [0, 1]; got {value!r}.")
+    if not temperature > 0:
+        raise ParameterError(f"temperature must be above 0; got {temperature!r}.")
+
+
+def _judge(labelled: Boxes, seen: Boxes, image: int, thresholds: scores.Thresholds) -> scores.Judged:
+    mine, theirs = labelled.of(image), seen.of(image)
+    sureness = seen.scores[theirs] if seen.scores is not None else np.ones(theirs.stop - theirs.start)
+    return scores.judge_image(
+        labelled.corners[mine], labelled.labels[mine], seen.corners[theirs], seen.labels[theirs], sureness, thresholds
+    )
+
+
+def _parts(labelled: Boxes, seen: Boxes, found: list[scores.Judged], issue: float) -> pd.DataFrame:
+    rows = np.repeat(np.arange(len(found)), [len(one.kind) for one in found])
+    kind = np.concatenate([one.kind for one in found])
+    trust = np.clip(np.concatenate([one.trust for one in found]), 0.0, 1.0)
+    given = np.concatenate([one.given for one in found])
+    predicted = np.concatenate([one.predicted for one in found])
+    mine = np.where(given >= 0, given + labelled.offsets[rows], -1)
+    theirs = np.where(predicted >= 0, predicted + seen.offsets[rows], -1)
+    names = np.asarray([*labelled.classes, ""], dtype=object)
+    given_name = names[np.append(labelled.labels, -1)[mine]]
+    seen_name = names[np.append(seen.labels, -1)[theirs]]
+    nowhere = np.full((1, 4), np.nan)
+    given_box, seen_box = np.vstack([labelled.corners, nowhere])[mine], np.vstack([seen.corners, nowhere])[theirs]
+    box = np.where((mine >= 0)[:, None], given_box, seen_box)
+    columns = {name: box[:, i] for i, name in enumerate(_CORNERS)}
+    columns |= {f"p{name}": seen_box[:, i] for i, name in enumerate(_CORNERS)}
+    return parts_table(
+        rows,
+        given_name,
+        np.where((kind == scores.SWAPPED) | (kind == scores.OVERLOOKED), seen_name, given_name),
+        trust,
+        trust < issue,
+        {"kind": np.asarray(scores.KINDS, dtype=object)[kind], **columns},
+    )
+
+
+def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[str, Any], images: Any) -> Ledger:
+    flagged = parts[parts["issue"]]
+    counts = {
+        kind.replace(" ", "_"): np.bincount(flagged["row"][flagged["kind"] == kind], minlength=len(labelled))
+        for kind in ("overlooked", "badly located", "swapped")
+    }
+    columns = {"image": np.asarray(labelled.names, dtype=object), "boxes": np.diff(labelled.offsets), **counts}
+    meta: dict[str, Any] = {
+        "method": "boxes",
+        "task": "boxes",
+        "source": labelled.source,
+        "label_names": labelled.classes,
+        **how,
+    }
+    if os.path.exists(os.path.expanduser(labelled.source)):
+        meta["source_path"] = os.path.abspath(os.path.expanduser(labelled.source))
+    issues = np.bincount(flagged["row"], minlength=len(labelled)) > 0
+    ledger = item_ledger(trust, issues, columns=columns, meta=meta, parts=parts)
+    if images is not None:
+        from errata.data import read
+
+        ledger.data = read(images, False)
+        if len(ledger.data) != len(labelled):
+            raise DataError(f"There are boxes of {len(labelled):,} images, and {len(ledger.data):,} pictures.")
+    return ledger

@@ -1,0 +1,357 @@
+"""Items with several labels at once, each there or not: which of them are wrong, and in which items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.audit.crossval import fold_of, temper
+from errata.audit.items import item_ledger, parts_table
+from errata.audit.progress import Progress, Show
+from errata.data.multilabel import MISSING, as_matrix, from_lists, set_names, split_text
+from errata.errors import DataError, ParameterError
+from errata.labels import ClassLabels
+from errata.scores.multilabel import WAYS, combine, self_confidence
+
+if TYPE_CHECKING:
+    from errata.data import Data
+    from errata.ledger import Ledger
+
+__all__ = ["audit"]
+
+MOST_SETS = 100
+"""With more different sets of labels than this they are no classes of the ledger any more, only text in its columns."""
+
+MOST_TOGETHER = 20
+"""Labels that a forest learns at once, as each of its leaves keeps all of them."""
+
+
+def audit(
+    source: Any = None,
+    y: Any = None,
+    *,
+    label: str | Sequence[str] | None = None,
+    labels: Any = None,
+    pred_probs: Any = None,
+    classes: Sequence[Any] | None = None,
+    separator: str | None = None,
+    aggregate: str = "min",
+    given_odds: float = 4.0,
+    model: Any = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    features: Any = None,
+    text: Any = None,
+    image_column: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    progress: Show = True,
+) -> Ledger:
+    """Find wrong labels where an item may have several, or none.
+
+    Each label is judged by the probability that it applies; the item follows from its labels.
+
+    Parameters
+    ----------
+    source : the data, as for ``errata.audit``; None where labels and probabilities are all there is
+    y, labels : (N, L) of 0 and 1, NaN or -1 where not known (a DataFrame's columns name the labels); or N lists
+    label : the columns of 0 and 1, or the one column of lists (or of texts such as "a|b")
+    pred_probs : (N, L) out-of-sample probabilities that each label applies; an array or the path of a ``.npy`` file
+    classes : the L names, in the order of the columns of ``pred_probs``
+    separator : between labels in a text; by default the first of ``| ; ,`` that occurs
+    aggregate : how trust in an item follows from that in its labels: "min" (the worst one), "product" (the chance that
+        all are right), "average", "ema"; see ``errata.scores.multilabel.combine``
+    given_odds : what it counts for a label that it was given, above 0: the odds of the model are multiplied by this.
+        With 4, a label is an issue where the model gives it less than 0.2
+    model : what is cross-validated where there are no ``pred_probs``: "auto", or a scikit-learn classifier, one for
+        each label
+    folds, seed : of the cross-validation
+    features, text, image_column, kinds : as for ``errata.read``
+    progress : see ``errata.audit``
+
+    Returns
+    -------
+    Ledger
+        A row per item; its classes are the sets of labels that occur, as "a, b" or "none" (above 100 different sets
+        they stand in the columns ``given`` and ``proposed`` instead). Columns: ``wrong_labels``, how many are issues.
+        ``parts`` has a row per item and label, with the column ``label``; given and proposed are 1 and 0.
+
+    Raises
+    ------
+    DataError
+        where labels, probabilities or data can't be used
+
+    Examples
+    --------
+    >>> y = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]])
+    >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.9]])
+    >>> ledger = audit(labels=y, pred_probs=p, classes=["cat", "dog"])
+    >>> ledger.issues()[["given", "proposed"]]
+      given  proposed
+    4   dog  cat, dog
+    >>> ledger.parts.sort_values("rank").head(1)[["row", "label", "given", "proposed"]]
+       row label  given  proposed
+    8    4   cat      0         1
+    """
+    if aggregate not in WAYS:
+        combine(np.zeros((1, 1)), aggregate)  # which names the ways there are
+    if not 0 < given_odds < float("inf"):
+        raise ParameterError(f"given_odds must be above 0; got {given_odds!r}.")
+    reading = {"features": features, "text": text, "image_column": image_column, "kinds": kinds}
+    data, matrix, names = _read(source, y if y is not None else labels, label, classes, separator, reading)
+    if pred_probs is not None:
+        probs, about = _given(pred_probs, matrix.shape), {"probabilities": "as given"}
+    elif data is None:
+        raise ParameterError("Nothing to audit: give a source, or labels= and pred_probs= of shape (N, L).")
+    else:
+        probs, about = _cross_validated(data, matrix, names, model, folds, seed, progress)
+    return _ledger(data, matrix, names, probs, {"aggregate": aggregate, "given_odds": given_odds}, about)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read(
+    source: Any, values: Any, label: Any, classes: Any, separator: str | None, reading: dict[str, Any]
+) -> tuple[Data | None, np.ndarray, list[str]]:
+    from errata.data import read
+
+    if source is None and values is None:
+        raise ParameterError("Nothing to audit: give a source, or labels= and pred_probs= of shape (N, L).")
+    if values is None and label is None:
+        raise ParameterError(
+            "Which columns hold the labels? Name them with label=: several columns of 0 and 1, as in label=['cat', "
+            "'dog'], or the one column that holds lists."
+        )
+    reading = {name: value for name, value in reading.items() if value is not None}
+    columns = [label] if isinstance(label, str) else [str(name) for name in label or ()]
+    ignored = {**reading.pop("kinds", {}), **dict.fromkeys(columns, "ignored")}
+    reading.update({"kinds": ignored} if ignored else {})
+    data = None
+    if source is not None:
+        data = read(source, False, **reading)
+    matrix, names = _of_columns(data, columns, classes, separator) if values is None else _of_values(values, classes)
+    if data is not None and len(data) != len(matrix):
+        raise DataError(f"Expected labels for each of the {len(data):,} rows of {data.source}; got {len(matrix):,}.")
+    if data is not None:
+        data.label_name = ", ".join(columns) or None
+    return data, matrix, names
+
+
+def _of_columns(data: Any, columns: list[str], classes: Any, separator: str | None) -> tuple[np.ndarray, list[str]]:
+    from errata.data.kinds import undictionaried
+
+    found = [undictionaried(data.column(name)).take(data.rows).to_pylist() for name in columns]
+    if len(columns) == 1:
+        return from_lists(split_text(found[0], separator), classes)
+    matrix = np.empty((len(data), len(columns)), dtype=object)
+    for place, values in enumerate(found):
+        matrix[:, place] = values
+    return as_matrix(matrix, "the columns " + ", ".join(columns[:5])), columns
+
+
+def _of_values(values: Any, classes: Any) -> tuple[np.ndarray, list[str]]:
+    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+        classes = list(values.columns) if classes is None else classes
+        values = values.to_numpy()
+    if not (hasattr(values, "ndim") and values.ndim == 2) and not _is_table(values):
+        return from_lists(split_text(list(values)), classes)
+    matrix = as_matrix(values)
+    names = [str(name) for name in (range(matrix.shape[1]) if classes is None else classes)]
+    if len(names) != matrix.shape[1]:
+        raise DataError(f"There are {matrix.shape[1]} columns of labels and {len(names)} classes; name each column.")
+    return matrix, names
+
+
+def _is_table(values: Any) -> bool:
+    """Whether these are lists of 0 and 1 of one length, not lists of names."""
+    rows = list(values)
+    if not rows or not all(isinstance(row, (list, tuple, np.ndarray)) and len(row) == len(rows[0]) for row in rows):
+        return False
+    return len(rows[0]) > 0 and all(v is None or v in (0, 1, -1) or v != v for row in rows for v in row)
+
+
+def _given(pred_probs: Any, shape: tuple[int, ...]) -> np.ndarray:
+    from errata.audit.align import open_probabilities
+
+    if shape[1] == 1 and not isinstance(pred_probs, str):
+        pred_probs = np.asarray(pred_probs).reshape(len(pred_probs), -1)
+        probs = pred_probs[:, -1:]
+    else:
+        probs = open_probabilities(pred_probs)
+    if probs.shape != shape:
+        raise DataError(
+            f"pred_probs must have the shape of the labels, {shape}: a row per item, a column per label; got "
+            f"{tuple(probs.shape)}."
+        )
+    return np.asarray(probs, dtype=np.float32)
+
+
+# -- probabilities ----------------------------------------------------------------------------------------------------
+
+
+def _cross_validated(
+    data: Data, matrix: np.ndarray, names: list[str], model: Any, folds: int, seed: int, progress: Show
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """(N, L) out-of-sample probabilities, each label's calibrated by a temperature."""
+    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= len(matrix):
+        raise ParameterError(f"folds must be a whole number from 2 to the number of rows, {len(matrix)}; got {folds}.")
+    learner = _Learner(data, model, seed)
+    fold = fold_of(np.unique(set_names(matrix, names), return_inverse=True)[1], folds, seed)
+    probs = np.zeros(matrix.shape, dtype=np.float32)
+    with Progress(progress, f"cross-validation in {folds} folds", total=folds) as bar:
+        for number in range(folds):
+            test = np.flatnonzero(fold == number)
+            probs[test] = learner.fit_predict(matrix, np.flatnonzero(fold != number), test)
+            bar.advance()
+    for place in range(matrix.shape[1]):
+        if len(np.unique(matrix[matrix[:, place] != MISSING, place])) == 2:
+            both = np.column_stack([1 - probs[:, place], probs[:, place]])
+            temper(both, matrix[:, place])
+            probs[:, place] = both[:, 1]
+    about = {
+        "probabilities": f"{folds}-fold cross-validation of {learner.description}",
+        "model": learner.description,
+        "folds": folds,
+        "seed": seed,
+    }
+    return probs, about
+
+
+class _Learner:
+    """A model per label; of the default trees one for all labels that are known everywhere."""
+
+    def __init__(self, data: Data, model: Any, seed: int) -> None:
+        from errata.audit.predictors import bag_of_words, features_of
+
+        self.seed, self.joint, self.estimator = seed, False, model
+        if model != "auto" if isinstance(model, str) else not hasattr(model, "get_params"):
+            raise ParameterError(
+                f"model must be 'auto' or a scikit-learn classifier for several labels; got {model!r}."
+            )
+        if isinstance(model, str) and data.kind == "text":
+            from sklearn.linear_model import LogisticRegression
+
+            self.x = bag_of_words(data.texts())
+            self.estimator = LogisticRegression(C=3.0, max_iter=300)
+            self.description = "logistic regressions on words and pairs of words, one for each label"
+            return
+        self.x = features_of(data)
+        self.description = f"{type(model).__name__}, one for each label"
+        if isinstance(model, str):
+            from sklearn.ensemble import ExtraTreesClassifier
+
+            leaf = max(3, len(data) // 5000)
+            self.estimator = ExtraTreesClassifier(100, min_samples_leaf=leaf, random_state=seed)
+            self.joint, self.description = True, "extremely randomised trees for all labels together"
+
+    def fit_predict(self, matrix: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """(len(test), L) probabilities that the labels apply."""
+        from sklearn.base import clone
+
+        found = np.zeros((len(test), matrix.shape[1]), dtype=np.float32)
+        known = matrix[train] != MISSING
+        both = np.array([len(np.unique(matrix[train[k], i])) == 2 for i, k in enumerate(known.T)])
+        together = np.flatnonzero(both & known.all(axis=0)) if self.joint else np.empty(0, dtype=np.int64)
+        alone = np.setdiff1d(np.arange(matrix.shape[1]), together)
+        if len(together) == 1:
+            together, alone = together[:0], np.sort(np.append(alone, together))
+        for some in np.array_split(together, -(-len(together) // MOST_TOGETHER)) if len(together) else ():
+            trees = clone(self.estimator).fit(self.x[train], np.squeeze(matrix[train][:, some]))
+            told = trees.predict_proba(self.x[test])
+            found[:, some] = np.column_stack([p[:, 1] for p in (told if isinstance(told, list) else [told])])
+        for place in alone:
+            rows = train[known[:, place]]
+            found[:, place] = self._single(matrix[:, place], rows, test) if both[place] else matrix[rows, place].mean()
+        return found
+
+    def _single(self, column: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        from errata.audit.predictors import EstimatorFolds
+
+        one = EstimatorFolds(self.estimator, self.x, ClassLabels(column.astype(np.int64), [0, 1]), seed=self.seed)
+        return one.fit_predict(train, test, 0, lambda share: None)[:, 1]
+
+
+# -- the ledger -------------------------------------------------------------------------------------------------------
+
+
+def _ledger(
+    data: Data | None,
+    matrix: np.ndarray,
+    names: list[str],
+    probs: np.ndarray,
+    how: dict[str, Any],
+    about: dict[str, Any],
+) -> Ledger:
+    trust, issue, notes = _judge(matrix, probs, names, how["given_odds"])
+    proposed = np.where(issue, 1 - matrix, matrix)
+    proposed = np.where(matrix == MISSING, probs > 0.5, proposed).astype(np.int8)
+    index = np.arange(len(matrix)) if data is None else data.rows
+    rows, places = np.nonzero(matrix != MISSING)
+    parts = parts_table(
+        index[rows],
+        matrix[rows, places],
+        proposed[rows, places],
+        trust[rows, places],
+        issue[rows, places],
+        {"label": np.asarray(names, dtype=object)[places]},
+    )
+    meta = {"method": "self-confidence", "task": "multilabel", **how, "label_names": names, **about}
+    if data is not None:
+        meta = {**data.origin, "kind": data.kind, **meta}
+    meta["notes"] = notes
+    columns = {"wrong_labels": issue.sum(axis=1)}
+    item_trust = combine(trust, how["aggregate"])
+    ledger = _of_sets(matrix, proposed, names, item_trust, np.asarray(issue.any(axis=1)), columns, index, meta, parts)
+    ledger.data = data
+    return ledger
+
+
+def _judge(
+    matrix: np.ndarray, probs: np.ndarray, names: list[str], given_odds: float
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """(N, L) trust and issues of each label, on one scale for all labels.
+
+    Confident learning on each label by itself, with thresholds of its own, finds fewer of the wrong labels at the same
+    precision: it mistakes labels that are hard to predict for wrong ones.
+    """
+    score = self_confidence(matrix, probs).astype(np.float32)
+    trust = score * given_odds / (score * given_odds + (1 - score))
+    same = []
+    for place, name in enumerate(names):
+        if len(np.unique(matrix[matrix[:, place] != MISSING, place])) < 2:
+            same.append(name)
+            trust[:, place] = np.where(matrix[:, place] == MISSING, np.nan, np.maximum(trust[:, place], 0.5))
+    issue = np.nan_to_num(trust, nan=1.0) < 0.5
+    if not same:
+        return trust, issue, []
+    some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
+    return trust, issue, [f"Labels that all rows have, or none has, can’t be checked: {some}."]
+
+
+def _of_sets(
+    matrix: np.ndarray,
+    proposed: np.ndarray,
+    names: list[str],
+    trust: np.ndarray,
+    issue: np.ndarray,
+    columns: dict[str, Any],
+    index: np.ndarray,
+    meta: dict[str, Any],
+    parts: Any,
+) -> Ledger:
+    from errata.ledger import Ledger
+
+    given_sets, proposed_sets = set_names(matrix, names), set_names(proposed, names)
+    bare = (matrix == MISSING).all(axis=1)
+    sets = sorted({*given_sets[~bare], *proposed_sets})
+    if len(sets) > MOST_SETS:
+        columns = {"given": np.where(bare, "", given_sets), "proposed": proposed_sets, **columns}
+        return item_ledger(trust, issue, columns=columns, index=index, meta=meta, parts=parts)
+    place = {name: i for i, name in enumerate(sets)}
+    given = np.array([-1 if b else place[name] for name, b in zip(given_sets, bare)], dtype=np.int64)
+    codes = np.array([place[name] for name in proposed_sets], dtype=np.int64)
+    return Ledger(
+        given, codes, trust, classes=sets, issue=issue & ~bare, columns=columns, index=index, meta=meta, parts=parts
+    )

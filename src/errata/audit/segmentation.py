@@ -1,0 +1,201 @@
+"""Masks of images: which regions are labelled as the wrong class, and in which images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from errata.audit.items import item_ledger, parts_table
+from errata.audit.progress import Progress, Show
+from errata.data.masks import Stack, open_masks, open_pixel_probabilities
+from errata.errors import DataError, ParameterError
+from errata.scores._counts import at_least_one_correct, calibrate
+from errata.scores.segmentation import ClassSums, contradicted, own_probability, regions, softmin
+
+if TYPE_CHECKING:
+    from errata.ledger import Ledger
+
+__all__ = ["audit"]
+
+SMALLEST_REGION = 10
+SMALLEST_SHARE = 0.001
+
+
+def audit(
+    source: Any = None,
+    y: Any = None,
+    *,
+    labels: Any = None,
+    pred_probs: Any = None,
+    classes: Sequence[Any] | None = None,
+    ignore: int | Sequence[int] | None = None,
+    min_region: int | None = None,
+    temperature: float = 0.1,
+    images: Any = None,
+    progress: Show = True,
+) -> Ledger:
+    """Find regions of masks that are labelled as the wrong class, by confident learning over all pixels.
+
+    Images are read one by one, twice, so that masks and probabilities may be far larger than the memory.
+
+    Parameters
+    ----------
+    source, y, labels : the masks, given once: (N, H, W) whole numbers (an array, memory-mapped or not, or a ``.npy``
+        file), a list of (H, W), or a folder of a ``.png`` or ``.npy`` file for each image
+    pred_probs : (N, K, H, W) out-of-sample probabilities of the classes of each pixel (or a ``.npy`` file), a list of
+        (K, H, W), or a folder of ``.npy`` files named as the masks are
+    classes : the K class names
+    ignore : the number, or numbers, of pixels that are not labelled; negative ones never are
+    min_region : pixels of a region, at least; by default 10, or a thousandth of the image if that is more
+    temperature : of the trust in an image, see ``errata.scores.segmentation.softmin``
+    images : the pictures themselves, for the report; anything that ``errata.read`` takes
+    progress : see ``errata.audit``
+
+    Returns
+    -------
+    Ledger
+        A row per image, an issue where it has a contradicted region. Columns: ``image`` (its name), ``regions`` and
+        ``wrong_pixels`` (the share of its labelled pixels that lie in them). ``parts`` has a row per region: given and
+        proposed class, ``trust`` (mean probability of the given class), the box ``x0, y0, x1, y1`` around it, and
+        ``pixels``. ``meta["pixel_noise_rate"]`` is the estimated share of wrong pixels.
+
+    Raises
+    ------
+    DataError
+        where masks and probabilities don't fit each other; with the image
+
+    Examples
+    --------
+    >>> masks = np.zeros((2, 8, 8), dtype=int)
+    >>> masks[:, :, 4:] = 1
+    >>> probs = np.where(np.stack([masks == 0, masks == 1], axis=1), 0.9, 0.1)
+    >>> masks[1, :4, 4:] = 0
+    >>> ledger = audit(masks, pred_probs=probs, classes=["road", "sky"], progress=False)
+    >>> ledger.parts[["row", "given", "proposed", "x0", "y0", "x1", "y1", "pixels"]]
+       row given proposed  x0  y0  x1  y1  pixels
+    0    1  road      sky   4   0   8   4      16
+    """
+    masks, probs = _open(source, y, labels, pred_probs)
+    ignored = np.atleast_1d(np.asarray([] if ignore is None else ignore, dtype=np.int64))
+    names = _names(classes, len(probs[0]))
+    judge = _Judge(masks, probs, ignored, len(names))
+    with Progress(progress, "reading masks and probabilities twice", total=2 * len(masks)) as bar:
+        for number in range(len(masks)):
+            judge.count(number, temperature)
+            bar.advance()
+        for number in range(len(masks)):
+            judge.find(number, min_region)
+            bar.advance()
+    return _ledger(masks, judge, names, images, {"temperature": temperature})
+
+
+def _open(source: Any, y: Any, labels: Any, pred_probs: Any) -> tuple[Stack, Stack]:
+    given = [masks for masks in (source, y, labels) if masks is not None]
+    if len(given) != 1 or pred_probs is None:
+        raise ParameterError(
+            "Give the masks once, and pred_probs= of their pixels: errata.audit(masks, pred_probs=probs, "
+            "task='segmentation'). errata trains no segmentation network itself."
+        )
+    masks = open_masks(given[0])
+    return masks, open_pixel_probabilities(pred_probs, masks.names)
+
+
+def _names(classes: Sequence[Any] | None, k: int) -> np.ndarray:
+    names = np.asarray([str(c) for c in (range(k) if classes is None else classes)], dtype=object)
+    if len(names) != k:
+        raise DataError(f"There are probabilities of {k} classes, and {len(names)} names for them.")
+    return names
+
+
+class _Judge:
+    """What is found out image by image."""
+
+    def __init__(self, masks: Stack, probs: Stack, ignored: np.ndarray, k: int) -> None:
+        self.masks, self.probs, self.ignored, self.k = masks, probs, ignored, k
+        self.sums = ClassSums(k)
+        self.pairs = np.zeros((k, k), dtype=np.int64)
+        self.trust = np.full(len(masks), np.nan)
+        self.wrong = np.zeros(len(masks))
+        self.regions: list[tuple[int, Any]] = []
+
+    def _load(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mask, probs = self.masks[number], self.probs[number]
+        if len(self.ignored):
+            mask = np.where(np.isin(mask, self.ignored), -1, mask)
+        if len(probs) != self.k:
+            raise DataError(f"Image {self.masks.names[number]} has {len(probs)} classes; the first image {self.k}.")
+        try:
+            return mask, probs, own_probability(mask, probs)
+        except DataError as error:
+            raise DataError(f"Image {self.masks.names[number]}: {error}") from error
+
+    def count(self, number: int, temperature: float) -> None:
+        """The first reading: trust, and the sums for the thresholds."""
+        mask, _, own = self._load(number)
+        self.sums.add(mask, own)
+        self.trust[number] = softmin(own, temperature)
+
+    def find(self, number: int, least: int | None) -> None:
+        """The second reading: contradicted regions."""
+        mask, probs, own = self._load(number)
+        thresholds = self.sums.thresholds
+        proposed = contradicted(mask, probs, thresholds)
+        wrong = proposed >= 0
+        self.pairs += np.bincount(mask[wrong] * self.k + proposed[wrong], minlength=self.k**2).reshape(self.k, self.k)
+        right = (mask >= 0) & (own >= thresholds[np.maximum(mask, 0)]) & ~wrong
+        self.pairs[np.arange(self.k), np.arange(self.k)] += np.bincount(mask[right], minlength=self.k)
+        labelled = int((mask >= 0).sum())
+        smallest = max(SMALLEST_REGION, int(SMALLEST_SHARE * mask.size)) if least is None else least
+        found = regions(mask, proposed, own, least=smallest)
+        self.wrong[number] = sum(region.pixels for region in found) / max(1, labelled)
+        self.regions += [(number, region) for region in found]
+
+    @property
+    def noise_rate(self) -> float:
+        """The estimated share of wrong pixels, calibrated as for classes of whole items."""
+        seen = np.flatnonzero(self.sums.count)
+        if not len(seen):
+            return 0.0
+        pairs = at_least_one_correct(self.pairs[np.ix_(seen, seen)])
+        joint = calibrate(pairs, self.sums.count[seen])
+        return float(1 - np.trace(joint) / joint.sum())
+
+
+def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: dict[str, Any]) -> Ledger:
+    rows = np.array([number for number, _ in judge.regions], dtype=np.int64)
+    found = [region for _, region in judge.regions]
+    numbers = {
+        what: np.array([getattr(region, what) for region in found], dtype=np.int64)
+        for what in ("given", "proposed", "x0", "y0", "x1", "y1", "pixels")
+    }
+    parts = parts_table(
+        rows,
+        names[numbers.pop("given")],
+        names[numbers.pop("proposed")],
+        np.clip([region.trust for region in found], 0.0, 1.0),
+        np.ones(len(found), dtype=bool),
+        numbers,
+    )
+    counts = np.bincount(rows, minlength=len(masks))
+    meta: dict[str, Any] = {
+        "method": "confident",
+        "task": "segmentation",
+        "source": masks.source,
+        "label_names": names.tolist(),
+        "pixel_noise_rate": round(judge.noise_rate, 6),
+        **how,
+    }
+    if os.path.exists(os.path.expanduser(masks.source)):
+        meta["source_path"] = os.path.abspath(os.path.expanduser(masks.source))
+    columns = {"image": np.asarray(masks.names, dtype=object), "regions": counts, "wrong_pixels": judge.wrong}
+    ledger = item_ledger(np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, meta=meta, parts=parts)
+    if images is not None:
+        from errata.data import read
+
+        ledger.data = read(images, False)
+        if len(ledger.data) != len(masks):
+            raise DataError(f"There are {len(masks):,} masks and {len(ledger.data):,} images.")
+    return ledger
