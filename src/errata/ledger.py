@@ -185,9 +185,10 @@ class Ledger:
         Parameters
         ----------
         budget : how many rows can be checked; the best so many are returned, also beyond those flagged
-        min_precision : in (0, 1]; only the longest head of the list of which at least this share is estimated to be
-            wrong: by ``vouched`` where it is known (audits from probabilities), with an interval there. Elsewhere a
-            row's chance to be wrong is taken to be ``1 - trust``, and the promise is as good as the trust is.
+        min_precision : in (0, 1]; only the longest head of the list of which at least this share can be vouched to be
+            wrong. Where ``vouched`` is known (audits from probabilities) it is the interval's lower end that has to
+            reach it: few rows, or none, where the errors follow from the items. Elsewhere a row's chance to be wrong is
+            taken to be ``1 - trust``, and the promise is as good as the trust is.
 
         Examples
         --------

@@ -30,7 +30,7 @@ class Vouched:
     --------
     >>> v = Vouched([1, 2, 4], [1.0, 0.9, 0.6], [0.8, 0.7, 0.4], [1, 1, 0.7], [0.4, 0.7, 1], [1.4, 0.7, 0.0], 2.4)
     >>> v.rows_for(0.7), v.rows_for(0.99)
-    (2, 1)
+    (2, 0)
     """
 
     n: np.ndarray
@@ -50,8 +50,8 @@ class Vouched:
             object.__setattr__(self, name, values)
 
     def rows_for(self, min_precision: float) -> int:
-        """The longest head whose estimated precision is ``min_precision`` or more; ``low`` bounds it."""
-        enough = np.flatnonzero(self.precision >= min_precision)
+        """The longest head that can be vouched for: the interval's lower end is ``min_precision`` or more."""
+        enough = np.flatnonzero(self.low >= min_precision)
         return int(self.n[enough[-1]]) if len(enough) else 0
 
     def at(self, n: int) -> dict[str, float]:

@@ -41,6 +41,11 @@ def test_a_row_per_item_with_what_people_said(tmp_path):
     assert loaded.meta["annotators"] == ledger.meta["annotators"]
 
 
+def test_silence_can_be_asked_for(capfd):
+    errata.audit(annotations=small(), aggregate="majority", progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_gaps_and_repetitions_are_told_and_done_without():
     table = small()
     more = pd.DataFrame({"item": ["a", "b", "c"], "annotator": [1, 1, 1], "label": ["x", "x", None]})

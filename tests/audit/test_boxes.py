@@ -1,3 +1,4 @@
+import json
 import re
 import zipfile
 
@@ -42,6 +43,13 @@ def test_an_image_gets_the_same_trust_alone_and_in_a_batch():
         assert alone.trust[0] == together.trust[i]
 
 
+def test_progress_is_told():
+    heard = []
+    errata.audit(GIVEN, predictions=SEEN, task="boxes", progress=lambda share, what: heard.append(share))
+    assert heard[-1] == 1
+    errata.audit(GIVEN, predictions=SEEN, task="boxes", progress=False)
+
+
 def test_thresholds_are_arguments_and_what_is_refused():
     strict = errata.audit(GIVEN, predictions=SEEN, task="boxes", sure=0.92)
     assert strict.columns["overlooked"].tolist() == [0, 0, 0]
@@ -51,8 +59,28 @@ def test_thresholds_are_arguments_and_what_is_refused():
         errata.audit(GIVEN, predictions=SEEN, task="boxes", temperature=0)
     with pytest.raises(ParameterError, match="predictions="):
         errata.audit(GIVEN, task="boxes")
-    with pytest.raises(DataError, match="3 images, and 2 pictures"):
+    with pytest.raises(DataError, match="3 images with boxes and 2 pictures"):
         errata.audit(GIVEN, predictions=SEEN, task="boxes", images=np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_pictures_are_found_by_their_names(tmp_path):
+    from PIL import Image
+
+    for grey, name in enumerate(["a", "b", "c", "d"]):
+        Image.new("L", (8, 8), 10 * grey).save(tmp_path / f"{name}.png")
+    coco = {
+        "images": [{"id": i, "file_name": f"{name}.jpg"} for i, name in enumerate("dba")],
+        "categories": [{"id": 0, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 0, "bbox": [1, 1, 4, 4]}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    (tmp_path / "seen.json").write_text("[]")
+    ledger = errata.audit(
+        tmp_path / "labels.json", predictions=tmp_path / "seen.json", task="boxes", images=str(tmp_path)
+    )
+    assert ledger.columns["image"].tolist() == ["d.jpg", "b.jpg", "a.jpg"]
+    assert ledger.data.images.pixels(ledger.data.rows)[:, 0, 0, 0].tolist() == [30, 10, 0]
+    assert ledger.parts["kind"].tolist() == ["unsupported"]
 
 
 def test_planted_errors_in_real_boxes(shared_data):

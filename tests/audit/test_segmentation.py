@@ -92,7 +92,7 @@ def test_what_is_refused_and_pictures(streets):
     pictures[:, :, :, 0] = masks * 40
     ledger = errata.audit(masks, pred_probs=probs, task="segmentation", images=pictures, progress=False)
     assert len(ledger.data) == 30
-    with pytest.raises(DataError, match="30 masks and 3 images"):
+    with pytest.raises(DataError, match="30 masks and 3 pictures"):
         errata.audit(masks, pred_probs=probs, task="segmentation", images=pictures[:3], progress=False)
 
 

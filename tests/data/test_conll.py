@@ -27,6 +27,13 @@ def test_layouts_of_files_say_the_same(tmp_path):
     assert read_sentences(tmp_path / "a.conll", "1", token=2).tokens.tolist() == ["O", "B-LOC", "O"]
 
 
+def test_comments_are_no_tokens_but_a_number_sign_is(tmp_path):
+    (tmp_path / "a.conllu").write_text("# sent_id = 1\n# text = No 1\n1\tNo\tX\n2\t#\tSYM\n\n# newdoc\n1\tYes\tX\n")
+    found = read_sentences(tmp_path / "a.conllu", token=1)
+    assert found.tokens.tolist() == ["No", "#", "Yes"]
+    assert found.labels.tolist() == ["X", "SYM", "X"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

@@ -118,3 +118,10 @@ def test_eight_bit_and_float_images_do_not_mix_silently():
     by_eight = encoder_for(eight).fit(eight)
     with pytest.raises(DataError, match="uint8"):
         by_eight.encode(floats)
+
+
+def test_more_rows_than_are_read_at_a_time_are_standardised():
+    array = np.random.default_rng(0).normal(3, 2, size=(70_000, 2)).astype(np.float32)
+    data = read(array)
+    encoded = encoder_for(data).fit(data).encode(data)
+    assert np.asarray(encoded).mean(0) == pytest.approx([0, 0], abs=1e-3)

@@ -185,3 +185,32 @@ def test_rows_with_names_keep_them(tmp_path):
         assert read_answers(tmp_path, tmp_path / file, name) == []
     (tmp_path / "d.csv").write_text("row,action\nx 1,drop\n")
     assert read_answers(tmp_path, tmp_path / "d.csv", "csv")[0].row == "x 1"
+
+
+ODD = ['a "b", <c>&amp;', " spaced ", "línea\nnueva", "=1+1", "日本", "skip", "null"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_classes_of_any_name_come_back_as_they_went(tmp_path, name):
+    n = len(ODD)
+    codes = np.arange(n)
+    folder = Ledger(codes, (codes + 1) % n, codes / n, classes=ODD).save(tmp_path / "a", report=False)
+    with Decisions(folder) as record:
+        for i in range(n):
+            record.add(i, "relabel", ODD[(i + 2) % n], reviewer='o"x, <y>', note="=note\nof two lines")
+    write_items(folder, tmp_path / FILES[name], name, decisions=True)
+    found = read_answers(clean_copy(folder, tmp_path / "b"), tmp_path / FILES[name], name, reviewer='o"x, <y>')
+    assert {(a.row, a.action, a.label, a.reviewer) for a in found} == standing(folder)
+
+
+def test_pictures_of_classes_of_any_name_too(tmp_path):
+    pixels = np.zeros((len(ODD), 1, 3, 3), dtype=np.uint8)
+    codes = np.arange(len(ODD))
+    folder = Ledger(codes, (codes + 1) % len(ODD), codes / 10, classes=ODD).save(tmp_path / "a", report=False)
+    with Decisions(folder) as record:
+        for i in range(len(ODD)):
+            record.add(i, "relabel", ODD[(i + 2) % len(ODD)], reviewer="ann")
+    for file in ("c.xml", "c.zip"):
+        write_items(folder, tmp_path / file, "cvat", data=pixels, decisions=True)
+        found = read_answers(folder, tmp_path / file, "cvat", reviewer="ann", data=pixels)
+        assert {(a.row, a.action, a.label, a.reviewer) for a in found} == standing(folder)

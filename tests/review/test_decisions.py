@@ -168,8 +168,9 @@ def flushes(record, monkeypatch):
     real = os.fsync
 
     def fsync(file):
-        with contextlib.closing(sqlite3.connect(record.path)) as db:
-            seen.append(db.execute("SELECT count(*) FROM decisions").fetchone()[0])
+        if file == record._log._file:  # or else it is the folder
+            with contextlib.closing(sqlite3.connect(record.path)) as db:
+                seen.append(db.execute("SELECT count(*) FROM decisions").fetchone()[0])
         real(file)
 
     monkeypatch.setattr("errata.review._log.os.fsync", fsync)

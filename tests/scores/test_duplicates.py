@@ -28,6 +28,12 @@ def test_near_rows_are_all_found_and_nothing_else(width):
         assert len(pairs) == 50
 
 
+def test_an_offset_of_all_rows_does_not_matter():
+    x = np.random.default_rng(0).integers(-1000, 1000, (500, 4)).astype(np.float32)
+    x[77] = x[33] + np.float32(0.5)
+    assert near_features(x)[0].tolist() == near_features(x + 100_000)[0].tolist() == [[33, 77]]
+
+
 def test_equal_rows_are_no_near_ones_and_a_mass_of_them_does_no_harm():
     x = np.repeat(np.arange(5, dtype=np.float32), 4000)[:, None]
     pairs, radius = near_features(x)

@@ -14,6 +14,12 @@ def test_neighbours_against_all_pairs():
     np.testing.assert_allclose(np.take_along_axis(apart, row, axis=1), distance, atol=1e-3)
 
 
+def test_an_offset_of_all_rows_does_not_matter():
+    x = np.random.default_rng(0).integers(-1000, 1000, (300, 4)).astype(np.float32)
+    one, two = sampled_neighbours(x, k=3), sampled_neighbours(x + 100_000, k=3)
+    np.testing.assert_allclose(one[0], two[0], rtol=1e-3)
+
+
 def test_a_sample_is_searched_where_there_are_many():
     x = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32)
     _, row, searched = sampled_neighbours(x, k=3, references=100)

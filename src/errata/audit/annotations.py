@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from errata.audit.progress import Progress, Show
 from errata.errors import DataError
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger, Noise
@@ -26,6 +27,7 @@ def audit(
     aggregate: str = "dawid-skene",
     classes: Sequence[Any] | None = None,
     seed: int = 0,
+    progress: Show = True,
 ) -> Ledger:
     """Bring several people's labels of the same items to one, and say how far it can be trusted.
 
@@ -38,6 +40,7 @@ def audit(
         ``errata.scores.annotators.consensus``); all but "majority" need the extra ``crowd``
     classes : the class names, where more exist than occur
     seed : of "mace"
+    progress : see ``errata.audit``
 
     Returns
     -------
@@ -73,7 +76,9 @@ def audit(
     counts = scores.vote_counts(votes)
     given = scores.majority_label(counts)
     known = given != MISSING
-    probabilities = scores.consensus(votes, aggregate, seed=seed)
+    with Progress(progress, f"consensus of {votes.num_annotators:,} annotators ({aggregate})", total=1) as bar:
+        probabilities = scores.consensus(votes, aggregate, seed=seed)
+        bar.advance()
     proposed = _proposed(given, probabilities)
     confusion = scores.confusion_of_annotators(votes, probabilities)
     trust = np.where(known, probabilities[np.arange(len(given)), given], np.nan)

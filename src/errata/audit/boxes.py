@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.items import item_ledger, parts_table
+from errata.audit.items import item_ledger, parts_table, pictures_of
+from errata.audit.progress import Progress, Show
 from errata.data.boxes import Boxes, open_boxes
-from errata.errors import DataError, ParameterError
+from errata.errors import ParameterError
 from errata.scores import boxes as scores
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def audit(
     unsupported: float = 0.5,
     temperature: float = 0.1,
     images: Any = None,
+    progress: Show = True,
 ) -> Ledger:
     """Compare given boxes with a detector's, and tell which given ones are wrong and which are missing.
 
@@ -52,7 +54,9 @@ def audit(
     classes : names of classes that are numbers
     overlap, sure, near, issue, unsupported : see ``errata.scores.boxes.Thresholds``
     temperature : how far the worst box decides on the image, see ``errata.scores.boxes.image_trust``
-    images : the pictures themselves, for the report; anything that ``errata.read`` takes
+    images : the pictures themselves, for the report; anything that ``errata.read`` takes, a folder with the names that
+        the boxes give or pictures in their order
+    progress : see ``errata.audit``
 
     Returns
     -------
@@ -90,7 +94,11 @@ def audit(
     thresholds = scores.Thresholds(**limits)
     labelled = open_boxes(given[0], classes=classes)
     seen = open_boxes(predictions, like=labelled)
-    found = [_judge(labelled, seen, image, thresholds) for image in range(len(labelled))]
+    found = []
+    with Progress(progress, "comparing boxes", total=len(labelled)) as bar:
+        for image in range(len(labelled)):
+            found.append(_judge(labelled, seen, image, thresholds))
+            bar.advance()
     parts = _parts(labelled, seen, found, issue)
     trust = np.array([scores.image_trust(one.trust, temperature) for one in found])
     return _ledger(labelled, trust, parts, {**limits, "temperature": temperature}, images)
@@ -157,9 +165,5 @@ def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[s
     issues = np.bincount(flagged["row"], minlength=len(labelled)) > 0
     ledger = item_ledger(trust, issues, columns=columns, meta=meta, parts=parts)
     if images is not None:
-        from errata.data import read
-
-        ledger.data = read(images, False)
-        if len(ledger.data) != len(labelled):
-            raise DataError(f"There are boxes of {len(labelled):,} images, and {len(ledger.data):,} pictures.")
+        ledger.data = pictures_of(images, labelled.names, "images with boxes")
     return ledger

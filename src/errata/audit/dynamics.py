@@ -14,6 +14,7 @@ from errata import systems
 from errata.audit.confident import require_two_classes
 from errata.audit.networks import NetworkFolds
 from errata.audit.progress import Progress, Show
+from errata.audit.trust import shifted_odds
 from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger, Noise
@@ -80,8 +81,9 @@ def audit(
     Returns
     -------
     Ledger
-        trust is the probability of belonging to the right labels by a mixture of two groups of scores; rows with a
-        trust below one half are issues, and their proposal is the strongest other class of the mean prediction
+        rows that rather belong to the group of wrong labels, by a mixture of two groups of scores, are issues, and
+        their proposal is the strongest other class of the mean prediction; trust is the probability of belonging to
+        the other group, its odds shifted so that the mean distrust is the share of issues
     """
     labels = data.require_labels()
     require_two_classes(labels)
@@ -139,12 +141,13 @@ def dynamics(
     index : (N,) row numbers in the data
     """
     n, k = len(labels), len(labels.classes)
-    trust = np.full(n, np.nan, dtype=np.float32)
-    trust[rows], _ = mixture_trust(system.seen.suspicion(score), seed=seed)
+    likely, wrong = mixture_trust(system.seen.suspicion(score), seed=seed)
+    trust, issue = np.full(n, np.nan, dtype=np.float32), np.zeros(n, dtype=bool)
+    trust[rows], issue[rows] = shifted_odds(likely, wrong), likely < 0.5
     rival, probability = rivals(system, labels.codes[rows])
     other = np.full(n, MISSING, dtype=np.int32)
     other[rows] = rival
-    issue = (trust < 0.5) & (other != MISSING)
+    issue &= other != MISSING
     columns: dict[str, np.ndarray] = {}
     for name in SCORES:
         columns[name] = np.full(n, np.nan, dtype=np.float32)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit.confident import confident
 from errata.audit.crossval import fold_of, temper
 from errata.audit.items import item_ledger, parts_table
 from errata.audit.progress import Progress, Show
@@ -50,7 +51,8 @@ def audit(
 ) -> Ledger:
     """Find wrong labels where an item may have several, or none.
 
-    Each label is judged by the probability that it applies; the item follows from its labels.
+    Each label is judged by itself, by confident learning on the probability that it applies; the item follows from its
+    labels.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def audit(
     aggregate : how trust in an item follows from that in its labels: "min" (the worst one), "product" (the chance that
         all are right), "average", "ema"; see ``errata.scores.multilabel.combine``
     given_odds : what it counts for a label that it was given, above 0: the odds of the model are multiplied by this.
-        With 4, a label is an issue where the model gives it less than 0.2
+        With 4, a label can only be an issue where the model gives it less than 0.2
     model : what is cross-validated where there are no ``pred_probs``: "auto", or a scikit-learn classifier, one for
         each label
     folds, seed : of the cross-validation
@@ -297,7 +299,7 @@ def _ledger(
         issue[rows, places],
         {"label": np.asarray(names, dtype=object)[places]},
     )
-    meta = {"method": "self-confidence", "task": "multilabel", **how, "label_names": names, **about}
+    meta = {"method": "confident", "task": "multilabel", **how, "label_names": names, **about}
     if data is not None:
         meta = {**data.origin, "kind": data.kind, **meta}
     meta["notes"] = notes
@@ -311,19 +313,24 @@ def _ledger(
 def _judge(
     matrix: np.ndarray, probs: np.ndarray, names: list[str], given_odds: float
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """(N, L) trust and issues of each label, on one scale for all labels.
+    """(N, L) trust and issues of each label.
 
-    Confident learning on each label by itself, with thresholds of its own, finds fewer of the wrong labels at the same
-    precision: it mistakes labels that are hard to predict for wrong ones.
+    An issue is what confident learning flags on the label by itself, and what is improbable besides: the first alone
+    mistakes labels that are hard to predict for wrong ones, the second alone those that are rare.
     """
     score = self_confidence(matrix, probs).astype(np.float32)
     trust = score * given_odds / (score * given_odds + (1 - score))
+    issue = np.nan_to_num(trust, nan=1.0) < 0.5
     same = []
     for place, name in enumerate(names):
-        if len(np.unique(matrix[matrix[:, place] != MISSING, place])) < 2:
+        column = matrix[:, place].astype(np.int64)
+        if len(np.unique(column[column != MISSING])) < 2:
             same.append(name)
-            trust[:, place] = np.where(matrix[:, place] == MISSING, np.nan, np.maximum(trust[:, place], 0.5))
-    issue = np.nan_to_num(trust, nan=1.0) < 0.5
+            trust[:, place] = np.where(column == MISSING, np.nan, np.maximum(trust[:, place], 0.5))
+            issue[:, place] = False
+            continue
+        both = np.column_stack([1 - probs[:, place], probs[:, place]])
+        issue[:, place] &= confident(ClassLabels(column, [0, 1]), both).issue
     if not same:
         return trust, issue, []
     some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")

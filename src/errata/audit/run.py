@@ -24,7 +24,6 @@ __all__ = ["METHODS", "TASKS", "audit"]
 
 METHODS = {"dynamics": "dynamics", "neighbours": "neighbours", "ensemble": "ensemble"}
 TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes")
-_NOTHING = object()
 
 
 def audit(
@@ -107,7 +106,8 @@ def audit(
     if task is not None or annotations is not None:
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
-        return _of_kind(task, annotations, {**told, **more, **rest})
+        _check_seed(seed)
+        return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, seed)
     _check(source, y, labels, pred_probs, method, seed)
     if method in METHODS:
         reading, options = _split_reading(rest)
@@ -146,8 +146,10 @@ def _of_kind(task: str | None, annotations: Any, given: dict[str, Any]) -> Ledge
         raise UnknownNameError("task", task, TASKS)
     audit_kind = _room("annotations" if task is None else task)
     parameters = inspect.signature(audit_kind).parameters
-    usual = {"model": "auto", "folds": 5, "seed": 0, "device": "auto", "progress": True}
-    passed = {k: v for k, v in given.items() if k in parameters or not (v is None or v == usual.get(k, _NOTHING))}
+    everywhere = ("folds", "seed", "device", "progress")  # taken by all, needed by some
+    passed = {k: v for k, v in given.items() if k in parameters or not (v is None or k in everywhere)}
+    if "model" not in parameters and isinstance(passed.get("model"), str) and passed["model"] == "auto":
+        del passed["model"]
     for name in passed:
         if name not in parameters:
             raise UnknownNameError(f"option of errata.audit with {task or 'annotations'}", name, list(parameters))
@@ -249,8 +251,7 @@ def _is_network(model: Any) -> bool:
 
 
 def _check(source: Any, y: Any, labels: Any, pred_probs: Any, method: str, seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+    _check_seed(seed)
     if y is not None and labels is not None:
         raise ParameterError("Labels are given twice, as y and as labels; give them once.")
     if source is None and (pred_probs is None or labels is None):
@@ -260,6 +261,11 @@ def _check(source: Any, y: Any, labels: Any, pred_probs: Any, method: str, seed:
         )
     if pred_probs is not None and method != "confident":
         raise ParameterError(f"method={method!r} trains a model itself and takes no pred_probs; leave one of them out.")
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
 
 
 def _check_choices(rule: str, rank_by: str) -> None:

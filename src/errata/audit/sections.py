@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.rows import short
+from errata.audit.rows import WORST, short
 from errata.ledger import PARTS
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def vouched(ledger: Ledger) -> dict[str, Any] | None:
         "errors": v.errors,
         "issues": issues,
         "whole": v.at(issues),
+        "first": v.at(min(WORST, issues)),
         "promise": PROMISE,
         "promised": promised,
         "at_promise": v.at(max(1, promised)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.items import item_ledger, parts_table
+from errata.audit.items import item_ledger, parts_table, pictures_of
 from errata.audit.progress import Progress, Show
 from errata.data.masks import Stack, open_masks, open_pixel_probabilities
 from errata.errors import DataError, ParameterError
@@ -51,7 +51,8 @@ def audit(
     ignore : the number, or numbers, of pixels that are not labelled; negative ones never are
     min_region : pixels of a region, at least; by default 10, or a thousandth of the image if that is more
     temperature : of the trust in an image, see ``errata.scores.segmentation.softmin``
-    images : the pictures themselves, for the report; anything that ``errata.read`` takes
+    images : the pictures themselves, for the report; anything that ``errata.read`` takes, a folder with the names of
+        the masks or pictures in their order
     progress : see ``errata.audit``
 
     Returns
@@ -193,9 +194,5 @@ def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: di
     columns = {"image": np.asarray(masks.names, dtype=object), "regions": counts, "wrong_pixels": judge.wrong}
     ledger = item_ledger(np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, meta=meta, parts=parts)
     if images is not None:
-        from errata.data import read
-
-        ledger.data = read(images, False)
-        if len(ledger.data) != len(masks):
-            raise DataError(f"There are {len(masks):,} masks and {len(ledger.data):,} images.")
+        ledger.data = pictures_of(images, masks.names, "masks")
     return ledger

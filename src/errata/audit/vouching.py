@@ -10,13 +10,14 @@ taken.
 *How sharply.* Each row's probability of its given label becomes a chance to be right by ``shifted_odds``, so that the
 chances add up to the number of right labels; the mean over the head of the list is the precision.
 
-*How both err.* The interval's ends use a smaller and a larger number of errors, a duller and a sharper model, and at
-the upper end also the noise taken off by its transition matrix (``denoised``); each is widened by the sampling error.
-
-No label's own row taught the model that judges it, since the probabilities are out-of-sample; so putting another label
-in its place changes nothing but its own score. ``planted_recall`` plants such labels, drawn from the estimated
-transition, and tells how many of them the list would catch. Planted errors are easier to find than people's, which
-follow from the item; so they are told, and not used for the precision.
+*How far it may be off.* Both estimates above are too high where the model is so weak that even its surest predictions
+are often wrong. No label's own row taught the model that judges it, since the probabilities are out-of-sample; so
+putting another label in its place changes nothing but its own score. ``planted_share`` plants such labels, drawn from
+the estimated transition, and sees where they rank: at the far end of the list, where hardly any right label lies, the
+rows there are to the planted ones there as the wrong labels are to all. Planted errors are easier to find than
+people's, which follow from the item; so this share is right for errors at random, and too low for others: it is the
+lower end. At the upper end stand the larger number of errors, a sharper model, and the noise taken off by its
+transition (``denoised``). Each end is widened by the sampling error.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low.
@@ -32,7 +33,7 @@ from errata.audit.trust import sharpness, shifted_odds
 from errata.labels import MISSING
 from errata.vouching import Vouched
 
-__all__ = ["confident_share", "denoised", "planted_recall", "vouch"]
+__all__ = ["confident_share", "denoised", "planted_share", "vouch"]
 
 LENGTHS = 160  # at most so many lengths of the list are told
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
@@ -42,6 +43,8 @@ LEAST_LABELS = 50  # under which nothing is stated
 NORMAL = 1.645  # of a 90 % interval
 MOST_CLASSES = 200  # above which the transition matrix is not taken off
 STEPS = 30
+SMOOTH = 0.02  # share of the planted labels that goes to any class
+LEAST_HEAD = 9
 SHARPER = 2.0  # for the upper end: errors that follow from the item are found better than the scores let expect
 
 
@@ -83,7 +86,8 @@ def vouch(
     share, transition, prior = confident_share(given, sample)
     spread = NORMAL * np.sqrt(share * (1 - share) / max(1.0, SUREST * len(rows)))
     slope = sharpness(codes, pred_probs)
-    rates = _Rates(min(joint_rate, share), min(joint_rate, share - spread) * 0.9, max(joint_rate, share + spread))
+    at_least = min(joint_rate, share - spread, planted_share(given, sample, transition)) * 0.9
+    rates = _Rates(min(joint_rate, share), at_least, max(joint_rate, share + spread))
     n = _lengths(len(listed))
     score = own[listed].astype(np.float32)
     precision = _heads(score, rates.best, slope)[n - 1]
@@ -91,7 +95,7 @@ def vouch(
     high = np.maximum(precision, _heads(score, rates.high, SHARPER * max(slope, 1.0))[n - 1])
     if pred_probs.shape[1] <= MOST_CLASSES:
         high = np.maximum(high, _denoised_heads(given, sample, transition, prior, rows, listed, len(codes))[n - 1])
-    low, precision = np.minimum(low, precision), np.maximum(precision, 0.0)
+    low = np.minimum(low, precision)
     errors = rates.best * len(listed)
     found = precision * n
     return Vouched(
@@ -165,31 +169,65 @@ def denoised(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray, 
     return np.clip(right, 0.0, 1.0)
 
 
-def planted_recall(
-    codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray, threshold: float, *, seed: int = 0
-) -> float:
-    """The share of planted wrong labels that score at or under ``threshold``, the list's last score.
+def planted_share(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> float:
+    """The share of wrong labels, read off where planted wrong labels rank; too low where errors follow from the item.
+
+    Let B be the share of planted labels that score at or under some threshold and F that of the given ones. If so low
+    a score hardly ever belongs to a right label, F is B times the share of wrong labels; elsewhere it is more. So the
+    smallest ratio is taken, among thresholds where both are known well enough, after what was wrong already among the
+    labels that were replaced is taken off B.
 
     Parameters
     ----------
-    codes : (n,) given labels in [0, K); a row's planted label is drawn from its class's wrong labels
+    codes : (n,) given labels in [0, K)
     pred_probs : (n, K) out-of-sample
-    transition : (K, K) with T[i, j] = P(given = j | true = i)
-    threshold : probability of the given label of the last row on the list
-    seed : of what is planted
+    transition : (K, K) with T[i, j] = P(given = j | true = i); the planted labels follow its off-diagonal part
+
+    References
+    ----------
+    The estimate of a mixture's share from its best bin: Garg et al., "Mixture proportion estimation and PU learning: a
+    modern approach", NeurIPS 2021, arXiv 2111.00980.
 
     Examples
     --------
-    >>> probs = np.array([[0.9, 0.1], [0.2, 0.8]])
-    >>> planted_recall(np.array([0, 1]), probs, np.array([[0.9, 0.1], [0.2, 0.8]]), threshold=0.15)
-    0.5
+    >>> rng = np.random.default_rng(0)
+    >>> true = rng.integers(4, size=4000)
+    >>> probs = rng.dirichlet([0.5] * 4, size=4000) * 0.3
+    >>> probs[np.arange(4000), true] += 0.7
+    >>> given = np.where(rng.random(4000) < 0.2, (true + rng.integers(1, 4, size=4000)) % 4, true)
+    >>> abs(planted_share(given, probs, np.full((4, 4), 0.1)) - 0.2) < 0.03
+    True
     """
-    wrong = transition * (1 - np.eye(len(transition)))
-    wrong += np.where(wrong.sum(1, keepdims=True) > 0, 0.0, 1.0) * (1 - np.eye(len(transition)))
-    cumulated = (wrong / wrong.sum(1, keepdims=True)).cumsum(1)
-    draws = np.random.default_rng(seed).random(len(codes))
-    planted = np.minimum((cumulated[codes] < draws[:, None]).sum(1), len(transition) - 1)
-    return float((pred_probs[np.arange(len(codes)), planted] <= threshold).mean())
+    n, classes = pred_probs.shape
+    wrong = transition * (1 - np.eye(classes))
+    wrong += SMOOTH * (1 - np.eye(classes)) * wrong.sum() / classes**2 + 1e-12
+    often = wrong.sum(1)
+    towards = wrong / often[:, None]
+    counts = np.bincount(codes, minlength=classes) / n
+    weights = (towards * often[:, None])[codes]
+    weights /= weights.sum()
+    came_from = wrong * counts[:, None]
+    back = float((came_from / came_from.sum() * towards.T).sum())  # planted labels that put a wrong label right
+    own = np.sort(pred_probs[np.arange(n), codes])
+    scores, order = pred_probs.ravel(), np.argsort(pred_probs, axis=None, kind="stable")
+    total = np.concatenate([[0.0], np.cumsum(weights.ravel()[order])])
+    planted = total[np.searchsorted(scores[order], own, side="right")]
+    given = np.arange(1, n + 1) / n
+    weight = 1 / (weights.sum(1) ** 2).sum()
+    return _best_bin(given, planted, n, min(n, weight), back)
+
+
+def _best_bin(given: np.ndarray, planted: np.ndarray, n: int, weight: float, back: float) -> float:
+    share = 0.0
+    for _ in range(STEPS):
+        off = share * back / (1 - share)
+        bad = np.clip((planted - off * given) / max(1 - share * back - off * share, 0.05), 1e-9, 1.0)
+        upper = given + 2 * (np.sqrt(given * (1 - given) / n) + 1 / n)
+        lower = bad - 2 * (np.sqrt(bad * (1 - bad) / weight) + 1 / weight)
+        bound = upper / np.maximum(lower, 1e-9)
+        best = int(np.argmin(bound[LEAST_HEAD:])) + LEAST_HEAD
+        share = 0.5 * (share + min(0.95, given[best] / bad[best]))
+    return float(share)
 
 
 @dataclass(frozen=True)

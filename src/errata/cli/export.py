@@ -57,6 +57,8 @@ def export(
 
     if to in FORMATS:
         output_file(out, FORMATS[to].endings, force=force)
+    if to == "label-studio":
+        output_file(out.with_name(f"{out.stem}.config.xml"), (".xml",), force=force)
     paths, rows = write_items(folder, out, to, budget=budget, data=data, url=url, decisions=decisions)
     talk.note(f"{rows:,} rows are written. `errata import {folder} FILE --from {to}` brings the decisions back.")
     talk.paths(dict(zip((to, "labelling interface"), paths)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["Sentences", "read_sentences"]
 TOKENS = ("tokens", "words")
 LABELS = ("labels", "tags", "ner_tags", "label", "pos_tags")
 START = "-DOCSTART-"
+COMMENT = re.compile(r"#\s*(newdoc|newpar|[\w.]+\s*=)")  # of CoNLL-U; a "#" alone is a token
 CONLL = (".conll", ".conllu", ".iob", ".bio", ".txt", ".tsv", ".ner", ".pos")
 
 
@@ -145,8 +147,8 @@ def _read_conll(path: Path, label: Any, token: Any, separator: str | None) -> Se
                         tokens.append([])
                         labels.append([])
                     continue
-                if line.startswith("#") and len(fields) < 2 + max(word, 0):
-                    continue  # a comment of CoNLL-U
+                if COMMENT.match(line):
+                    continue
                 _add(fields, word, column, tokens[-1], labels[-1], f"{path}, line {number}")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: line {number}. Convert it to UTF-8.") from error

@@ -172,10 +172,9 @@ def _moments(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     whole = _is_whole(rows, len(array))
     origin = np.asarray(array[rows[0]], dtype=np.float64)  # squares of differences to it lose nothing
     total, squares = np.zeros(array.shape[1]), np.zeros(array.shape[1])
-    large = np.errstate(over="ignore", invalid="ignore")  # told below
     for start in range(0, len(rows), 65_536):
         part = array[start : start + 65_536] if whole else array[rows[start : start + 65_536]]
-        with large:
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
             shifted = np.asarray(part, dtype=np.float64) - origin
             total += shifted.sum(0)
             squares += (shifted**2).sum(0)

@@ -70,6 +70,7 @@ class WriteAheadLog:
             reached = self._commits
             try:
                 if self._file is None:
+                    _flush_folder(self._path.parent)  # which knows that the file is there
                     self._file = os.open(self._path, os.O_RDWR)
                 os.fsync(self._file)
             except OSError as error:
@@ -85,3 +86,13 @@ class WriteAheadLog:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere a folder can't be opened, and needn't
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)

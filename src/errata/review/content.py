@@ -6,6 +6,7 @@ ledger was made, nothing is shown but row numbers: to decide on the wrong row's 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -95,7 +96,7 @@ class Content:
             self._rows = _places(self._ledger, data)
             self._light = _without_pictures(data)
             if len(data) <= SOON:
-                self._speaking = self._listen(data)
+                self._learn(data)
             self._data, self.state, self.said = data, "ready", f"Rows are shown from {data.source}."
         except ErrataError as error:
             self.state, self.said = "missing", f"Only row numbers can be shown: {error}"
@@ -104,7 +105,11 @@ class Content:
         finally:
             self.done.set()
         if self._data is not None and self._speaking is None:
-            self._speaking = self._listen(self._data)
+            self._learn(self._data)
+
+    def _learn(self, data: Data) -> None:
+        with contextlib.suppress(Exception):  # marked words are a help; without them the review goes on
+            self._speaking = self._listen(data)
 
     def _listen(self, data: Data) -> Speaking | None:
         """Learn which words speak for which class, from rows that do not look wrong; None where there are no texts."""

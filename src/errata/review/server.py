@@ -103,10 +103,12 @@ def serve(
                 server_header=False,
                 timeout_graceful_shutdown=3,
             )
+            server = uvicorn.Server(config)
+            if ready is not None:
+                at = _at(opened, host, listening.getsockname()[1], token)
+                _when_started(server, lambda: ready(at))
             with contextlib.suppress(KeyboardInterrupt):
-                if ready is not None:
-                    ready(_at(opened, host, listening.getsockname()[1], token))
-                uvicorn.Server(config).run(sockets=[listening])
+                server.run(sockets=[listening])
     finally:
         listening.close()
 
@@ -152,6 +154,17 @@ def guarded(app: Any, host: str, token: str | None, hosts: Sequence[str] = ()) -
     if not is_loopback(host):
         names |= {host, socket.gethostname(), socket.getfqdn()}
     return Guard(app, hosts=names, any_address=not is_loopback(host), token=token)
+
+
+def _when_started(server: Any, tell: Callable[[], None]) -> None:
+    """Tell once the server listens and knows what to do on Ctrl-C: before, that would end it with complaints."""
+    startup = server.startup
+
+    async def then_tell(*arguments: Any, **named: Any) -> None:
+        await startup(*arguments, **named)
+        tell()
+
+    server.startup = then_tell
 
 
 def _token(host: str, token: str | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["group_equal", "groups_of_pairs", "near_features", "near_texts", "nearest_distance"]
+__all__ = ["CLOSE", "group_equal", "groups_of_pairs", "near_features", "near_texts", "nearest_distance"]
 
 CLOSE = 0.1
 """Near duplicates are closer than this share of the median distance to the nearest other row."""
@@ -111,6 +111,7 @@ def near_features(
 
     if len(features) < 3:
         return np.empty((0, 2), dtype=np.int64), 0.0
+    features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)  # small numbers lose less
     if radius is None:
         distances = nearest_distance(features, seed=seed)
         distances = distances[np.isfinite(distances)]

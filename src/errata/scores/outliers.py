@@ -43,6 +43,7 @@ def sampled_neighbours(
     if features.ndim != 2 or len(features) < 2:
         raise DataError(f"features: expected shape (N, D) with two rows or more, found {features.shape}.")
     n = len(features)
+    features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)  # small numbers lose less
     searched = np.arange(n)
     if n > references:
         searched = np.sort(np.random.default_rng([seed, 0x0A7]).choice(n, references, replace=False))

@@ -162,6 +162,19 @@ def test_embeddings_tell_more_than_the_data_and_must_fit_them():
         look(texts[:3], ledger)
 
 
+def test_pictures_of_the_test_set_that_were_trained_on(shared_data):
+    """Known of CIFAR-10: some pictures of its test set stand in its training set, a little altered."""
+    test = errata.read(shared_data / "cifar10_test.parquet", label="label").subset(np.arange(2000))
+    rng = np.random.default_rng(0)
+    pixels = test.images.pixels(test.rows)
+    altered = np.clip(pixels[:50] + rng.normal(scale=4, size=pixels[:50].shape), 0, 255).astype(np.uint8)
+    train = errata.read(np.concatenate([altered, pixels[1000:]]), np.arange(1050) % 2)
+    found, _ = found_in(train, test=errata.read(pixels[:1000], np.arange(1000) % 2))
+    assert found["leakage"].details["of_test"] >= 50
+    assert {(i, i) for i in range(50)} <= {tuple(pair) for pair in found["leakage"].details["pairs"]}
+    assert found["leakage"].details["of_test"] < 60
+
+
 def test_findings_are_saved_with_the_ledger(tmp_path, table):
     table.iloc[30] = table.iloc[10]
     table["label"] = np.where(table["a"] > 0, "yes", "no")

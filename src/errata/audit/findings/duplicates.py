@@ -41,15 +41,21 @@ def near_pairs(evidence: Evidence) -> np.ndarray:
 
     Of more than ``MOST`` rows that are compared by distance, so many drawn at random.
     """
+    if evidence.near is None:
+        evidence.near = _find_near(evidence)
+    return evidence.near
+
+
+def _find_near(evidence: Evidence) -> np.ndarray:
     if evidence.pieces is not None and not evidence.embedded:
         return near_texts(*evidence.pieces)
     if evidence.features is None:
         return np.empty((0, 2), dtype=np.int64)
     rows = len(evidence.features)
     if rows <= MOST:
-        return near_features(evidence.features)[0]
+        return near_features(evidence.features, close=evidence.close)[0]
     some = np.sort(np.random.default_rng(MOST).choice(rows, MOST, replace=False))
-    return some[near_features(evidence.features[some])[0]]
+    return some[near_features(evidence.features[some], close=evidence.close)[0]]
 
 
 def _sampled(evidence: Evidence) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from errata.errors import DataError
 from errata.findings import Finding
 from errata.ledger import Ledger
+from errata.scores.duplicates import CLOSE
 
 __all__ = ["Evidence", "gather", "report", "some"]
 
@@ -20,6 +21,7 @@ DIRECTIONS = 50  # that features are brought to, at most
 SIDE = 16  # pixels of a picture's side
 SAMPLE = 20_000
 MOST_CELLS = 400_000_000  # numbers of features, before they are brought to few directions
+CLOSE_PICTURES = 0.3  # the same picture, compressed or cut anew, differs more than a row of numbers typed anew
 SHOWN = 5
 KEPT = 100  # groups in a finding's details
 
@@ -37,6 +39,8 @@ class Evidence:
     features : (N, D) float32; None where none can be made
     pieces : offsets and hashes of the words and pairs of words of texts, lower-case and without punctuation
     embedded : whether the features come from elsewhere, so that they may tell near duplicates of any kind of data
+    close : how close near duplicates are, see ``errata.scores.duplicates.near_features``
+    near : pairs of near duplicates, once they have been looked for
     """
 
     n: int
@@ -44,6 +48,8 @@ class Evidence:
     features: np.ndarray | None = None
     pieces: Pieces | None = None
     embedded: bool = False
+    close: float = CLOSE
+    near: np.ndarray | None = None
 
 
 def gather(
@@ -60,6 +66,7 @@ def gather(
             found.pieces = _pieces(both)
         if features is None:
             found.features = _features(both, seed)
+            found.close = CLOSE_PICTURES if data.kind == "image" else CLOSE
     if features is not None or (found.features is None and pred_probs is not None):
         given = [_array(features if features is not None else pred_probs, rows)]
         if features is not None and second_features is not None:
