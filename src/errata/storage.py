@@ -145,7 +145,7 @@ def load(path: Path) -> Ledger:
         raise LedgerError(f"{file} is damaged: its columns {', '.join(missing)} are missing. Make the ledger again.")
     further = [c for c in names if c.startswith("x:")]
     try:
-        return Ledger(
+        ledger = Ledger(
             _numpy(table, "given"),
             _numpy(table, "proposed"),
             _numpy(table, "trust"),
@@ -159,6 +159,8 @@ def load(path: Path) -> Ledger:
             findings=[Finding.from_plain(told) for told in about.get("findings", [])],
             vouched=Vouched.from_plain(about["vouched"]) if about.get("vouched") else None,
         )
+        ledger._order = _order(_numpy(table, "rank"), len(ledger)) if "rank" in names else None
+        return ledger
     except (KeyError, TypeError) as error:
         raise LedgerError(f"{file} is damaged: its description lacks {error}. Make the ledger again.") from error
 
@@ -182,6 +184,15 @@ def _load_parts(file: Path) -> Any:
         raise LedgerError(f"{file} is damaged or not a Parquet file: {error}. Make the ledger again.") from error
 
 
+def _order(rank: np.ndarray, n: int) -> np.ndarray | None:
+    """The order that ranks tell, where they are a permutation; it need not be sorted again."""
+    if rank.dtype.kind not in "iu" or (n and (rank.min() < 0 or rank.max() >= n)):
+        return None
+    order = np.full(n, -1, dtype=np.int64)
+    order[rank] = np.arange(n)
+    return None if (order < 0).any() else order
+
+
 def _read(file: Path) -> tuple[Any, dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -189,14 +200,14 @@ def _read(file: Path) -> tuple[Any, dict[str, Any]]:
     if not file.exists():
         raise LedgerError(f"No ledger at {file}. `errata audit SOURCE --out DIR` or Ledger.save(DIR) makes one.")
     try:
-        schema = pq.read_schema(file)
-        raw = (schema.metadata or {}).get(KEY)
+        opened = pq.ParquetFile(file)
+        raw = (opened.schema_arrow.metadata or {}).get(KEY)
         if raw is None:
             raise LedgerError(
                 f"{file} is a Parquet file, but not a ledger of errata (it lacks the ledger's description)."
             )
         about = json.loads(raw)
-        table = pq.read_table(file)
+        table = opened.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, LedgerError):
             raise

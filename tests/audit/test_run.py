@@ -110,9 +110,45 @@ def test_a_class_of_one_row_is_told(digits):
     assert any("unique" in note for note in ledger.meta["notes"])
 
 
+def test_groups_jobs_and_a_folder_for_folds(digits, tmp_path):
+    x, given, _ = digits
+    groups = np.arange(300) // 3
+    ledger = errata.audit(x[:300], given[:300], groups=groups, jobs=1, folds=3, out=tmp_path, progress=False)
+    assert "by groups" in ledger.meta["probabilities"]
+    assert len(list(tmp_path.rglob("*.npy"))) == 3
+    again = errata.audit(x[:300], given[:300], groups=groups, jobs=2, folds=3, out=tmp_path, progress=False)
+    assert (again.trust == ledger.trust).all()
+
+
+def test_a_column_of_groups_is_not_learned_from():
+    frame = load_breast_cancer(as_frame=True).frame
+    frame["patient"] = np.arange(len(frame)) // 4
+    ledger = errata.audit(frame, label="target", groups="patient", folds=2, progress=False)
+    assert "by groups" in ledger.meta["probabilities"]
+    assert "patient" not in [c.name for c in ledger.data.features]
+
+
+def test_ranking_may_be_by_entropy_and_adjusted():
+    rng = np.random.default_rng(0)
+    probs, labels = rng.dirichlet([3, 1, 1], 200), rng.integers(0, 3, 200)
+    plain = errata.audit(labels=labels, pred_probs=probs)
+    for options in ({"rank_by": "confidence_weighted_entropy"}, {"adjust_pred_probs": True}):
+        other = errata.audit(labels=labels, pred_probs=probs, **options)
+        assert (other.issue == plain.issue).all()
+        assert (np.argsort(other.trust) != np.argsort(plain.trust)).any()
+    with pytest.raises(ParameterError, match="adjust_pred_probs is for"):
+        errata.audit(labels=labels, pred_probs=probs, rank_by="confidence_weighted_entropy", adjust_pred_probs=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
+        ({"labels": [0, 1], "pred_probs": np.eye(2), "groups": [0, 1]}, ParameterError, "option of cross-validation"),
+        (
+            {"source": np.zeros((4, 2)), "y": [0, 1, 0, 1], "method": "neighbours", "jobs": 2},
+            ParameterError,
+            "option of cross-validation",
+        ),
         ({}, ParameterError, "Nothing to audit"),
         ({"labels": [0, 1]}, ParameterError, "Nothing to audit"),
         ({"source": np.zeros((4, 2))}, DataError, "no labels to check"),

@@ -40,23 +40,23 @@ def test_embeddings_come_from_a_file(run, table, here, blobs):
     assert errata.Ledger.load("table-audit").meta["model"] == "embeddings as given"
 
 
-def test_groups_are_kept_together_and_not_learned_from(run, table, here):
+@pytest.mark.parametrize("method", ["confident", "ensemble"])
+def test_groups_are_kept_together_and_not_learned_from(run, table, here, method):
     frame = pd.read_csv("table.csv")
     frame["patient"] = [f"p{i // 4}" for i in range(len(frame))]
     frame.to_csv("patients.csv", index=False)
-    done = run(
-        "audit", "patients.csv", "--label", "label", "--method", "ensemble", "--group", "patient", "--folds", "2"
-    )
+    done = run("audit", "patients.csv", "--label", "label", "--method", method, "--group", "patient", "--folds", "2")
     assert done.code == 0, done.err
     ledger = errata.Ledger.load("patients-audit")
     assert "by groups" in ledger.meta["probabilities"]
-    missing = run("audit", "patients.csv", "--label", "label", "--method", "ensemble", "--group", "patiant")
+    missing = run("audit", "patients.csv", "--label", "label", "--method", method, "--group", "patiant")
     assert missing.code != 0
     assert "patient" in missing.err
 
 
-def test_a_stopped_audit_goes_on_with_the_folds_it_has(run, table, here, monkeypatch):
-    command = ("audit", "table.csv", "--label", "label", "--method", "ensemble", "--folds", "3", "--jobs", "1")
+@pytest.mark.parametrize("method", ["confident", "ensemble"])
+def test_a_stopped_audit_goes_on_with_the_folds_it_has(run, table, here, monkeypatch, method):
+    command = ("audit", "table.csv", "--label", "label", "--method", method, "--folds", "3", "--jobs", "1")
     write, read, used = kept_folds.Kept.write, kept_folds.Kept.read, []
 
     def stopping(self, number, probs):

@@ -41,6 +41,11 @@ def audit(
     seed: int = 0,
     device: str = "auto",
     classes: Sequence[Any] | None = None,
+    groups: Any = None,
+    jobs: int | None = None,
+    out: Any = None,
+    adjust_pred_probs: bool = False,
+    count: str = "off_diagonal",
     task: str | None = None,
     annotations: Any = None,
     findings: bool = False,
@@ -67,7 +72,13 @@ def audit(
         neighbours), "ensemble" (several signals); or a system's slug
     rule : of "confident": which rows are issues; "prune_by_noise_rate", "prune_by_class", "both",
         "confident_learning", "predicted_neq_given", "low_self_confidence", "low_normalized_margin"
-    rank_by : of "confident": "self_confidence" or "normalized_margin"
+    rank_by : of "confident": "self_confidence", "normalized_margin" or "confidence_weighted_entropy"
+    adjust_pred_probs : of "confident": rank rows of rare classes fairly, see ``errata.audit.confident.confident``
+    count : of the rules "low_...": how many rows are flagged, "off_diagonal" or "off_diagonal_calibrated"
+    groups : (N,) rows of one group (a patient, a recording) stay in one fold; or the name of their column, which is
+        then not learned from
+    jobs : folds worked on at the same time, of scikit-learn classifiers; by default as many as there are cores
+    out : a folder in which finished folds are kept, so that a stopped audit goes on there
     model : what is cross-validated: "auto", a scikit-learn classifier, a network (``torch.nn.Module``) that has not
         seen these labels, or a name of ``errata.models``
     folds : of the cross-validation, 2 or more
@@ -109,18 +120,23 @@ def audit(
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, seed)
     _check(source, y, labels, pred_probs, method, seed)
+    if isinstance(groups, str):
+        rest = {**rest, "kinds": {groups: "ignored", **(rest.get("kinds") or {})}}
+    folding = {"folds": folds, "groups": groups, "jobs": jobs, "out": out}
     if method in METHODS:
         reading, options = _split_reading(rest)
         data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading})
-        trained = {"model": model, "folds": folds, "seed": seed, "device": device, "progress": progress}
+        trained = {"model": model, **_given(method, folding), "seed": seed, "device": device, "progress": progress}
         ledger = _room(METHODS[method])(data, **trained, **options)
         return _completed(ledger, findings, seed)
     if method != "confident":
         options = {"label": label, "model": model, "seed": seed, "device": device, "progress": progress is not False}
         return _from_training(source, y if y is not None else labels, method, {**options, **_named(classes), **rest})
     _check_choices(rule, rank_by)
-    how: dict[str, Any] = {"rule": rule, "rank_by": rank_by}
+    how: dict[str, Any] = {"rule": rule, "rank_by": rank_by, "adjust_pred_probs": adjust_pred_probs, "count": count}
     reading, training = _split(rest, pred_probs is not None)
+    if pred_probs is not None:
+        _given("confident, from given probabilities", folding)
     if source is None:
         found, probs = align(labels, pred_probs, classes)
         return _vouched_for(confident(found, probs, meta=_meta(pred_probs, seed=None), **how), probs)
@@ -128,7 +144,7 @@ def audit(
     data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
         return _completed(_with_given_probabilities(data, pred_probs, classes, how), findings, seed)
-    return _completed(_cross_validated(data, model, folds, seed, device, progress, training, how), findings, seed)
+    return _completed(_cross_validated(data, model, folding, seed, device, progress, training, how), findings, seed)
 
 
 # -- methods and kinds of labels with a module of their own ------------------------------------------------------------
@@ -180,7 +196,7 @@ def _with_given_probabilities(
 def _cross_validated(
     data: Data,
     model: Any,
-    folds: int,
+    folding: Mapping[str, Any],
     seed: int,
     device: str,
     progress: Show,
@@ -188,12 +204,15 @@ def _cross_validated(
     how: dict[str, Any],
 ) -> Ledger:
     from errata.audit.crossval import cross_validate
+    from errata.audit.folds import groups_of
+    from errata.audit.predictors import predictor_for
 
     labels = data.require_labels()
     require_two_classes(labels)
-    predictor = _predictor(data, model, seed, device, training)
-    found = cross_validate(labels, predictor, folds=folds, seed=seed, progress=progress)
-    meta = _about(data, found, predictor, folds, seed)
+    predictor = predictor_for(data, model, seed, device, training)
+    folding = {**folding, "groups": groups_of(data, folding["groups"])}
+    found = cross_validate(labels, predictor, seed=seed, progress=progress, **folding)
+    meta = _about(data, found, predictor, folding["folds"], seed)
     ledger = confident(labels, found.pred_probs, index=data.rows, meta=meta, **how)
     ledger.data = data
     return _vouched_for(ledger, found.pred_probs)
@@ -217,34 +236,6 @@ def _from_training(source: Any, y: Any, method: str, options: dict[str, Any]) ->
     from errata.engine.training import train
 
     return train(source, y, system=method, **options).ledger
-
-
-def _predictor(data: Data, model: Any, seed: int, device: str, training: Mapping[str, Any]) -> Predictor:
-    from errata.audit import predictors
-
-    network = isinstance(model, str) or _is_network(model)
-    if not network and hasattr(model, "fit") and hasattr(model, "get_params"):
-        _refuse(training, "a scikit-learn estimator")
-        return predictors.EstimatorFolds(model, predictors.features_of(data), data.require_labels(), seed=seed)
-    if not network:
-        raise ParameterError(
-            "model must be 'auto', the name of a model, a scikit-learn classifier, or a torch.nn.Module; "
-            f"got {type(model).__name__}."
-        )
-    if isinstance(model, str) and model == "auto" and data.kind != "image":
-        _refuse(training, "the default model for tables and texts")
-        return predictors.auto(data, seed)
-    from errata.audit.networks import NetworkFolds
-
-    options = {name: training[name] for name in ("epochs", "batch_size") if name in training}
-    settings = {name: value for name, value in training.items() if name not in options}
-    return NetworkFolds(data, model, settings=settings, seed=seed, device=device, **options)
-
-
-def _is_network(model: Any) -> bool:
-    import torch
-
-    return isinstance(model, torch.nn.Module)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -298,19 +289,21 @@ def _split(rest: Mapping[str, Any], no_training: bool) -> tuple[dict[str, Any], 
     )
 
 
+def _given(method: str, folding: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of cross-validation; those that were given are refused where nothing is cross-validated."""
+    if method == "ensemble":
+        return dict(folding)
+    for name in ("groups", "jobs", "out"):
+        if folding[name] is not None:
+            raise ParameterError(f"{name} is an option of cross-validation, which method '{method}' has no use for.")
+    return {"folds": folding["folds"]}
+
+
 def _split_reading(rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     from errata.data import read
 
     reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {k: v for k, v in rest.items() if k in reading}, {k: v for k, v in rest.items() if k not in reading}
-
-
-def _refuse(training: Mapping[str, Any], what: str) -> None:
-    if training:
-        raise ParameterError(
-            f"{next(iter(training))} is an option for training a network; {what} has no use for it. "
-            "Leave it out, or give a network as model=."
-        )
 
 
 def _named(classes: Sequence[Any] | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 FILES = ("report.html", "ledger.parquet", "summary.json")
-RESUMABLE = ("ensemble",)
+RESUMABLE = ("confident", "ensemble")
 """Methods that keep what is done in the folder until all is done, so that the same command goes on after a stop."""
 
 
