@@ -54,9 +54,7 @@ class OnRay:
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         """See ``Engine``; results come back as pickles of this program's own making."""
-        from ray import cloudpickle
-
-        ray = self._ray
+        ray, cloudpickle = self._ray, self._ray.cloudpickle
         work = ray.put((function, list(items)))
 
         def one(row: dict[str, Any]) -> dict[str, Any]:

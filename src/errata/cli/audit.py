@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,6 +74,25 @@ def audit(
         Path | None,
         typer.Option(help="A .npy file of features (N, D), for the methods that look at neighbours."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that are not one class per row: multilabel (--label a,b,c), tokens, regression, segmentation, "
+            "boxes. Their further options: --set name=value.",
+            show_default=False,
+        ),
+    ] = None,
+    annotations: Annotated[
+        bool,
+        typer.Option(
+            "--annotations",
+            help="SOURCE holds several people's labels: a table with the columns item, annotator, label; other names: "
+            "--set item=question --set annotator=worker.",
+        ),
+    ] = False,
+    findings: Annotated[
+        bool, typer.Option(help="Also look for duplicates, outliers, rare classes, imbalance, drift and the like.")
+    ] = True,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     engine: Annotated[
@@ -109,6 +128,8 @@ def audit(
       errata audit 'logs/*.parquet' --label kind --pred-probs 'p_*' --engine ray
 
       errata audit scans.parquet --label finding --method ensemble --group patient
+
+      errata audit votes.csv --annotations --set annotator=worker
     """
     from errata.audit import audit as find
     from errata.audit.folds import forget
@@ -117,6 +138,11 @@ def audit(
 
     if engine is not None:
         _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
+        return
+    if task is not None or annotations:
+        given = {"label": label, "pred_probs": pred_probs, "folds": folds, "seed": seed, "device": device}
+        parameters = {**options.assignments(settings), **{k: v for k, v in given.items() if v is not None}}
+        _of_kind(talk, source, task, parameters, out, force)
         return
     reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     parameters = options.assignments(settings)
@@ -147,12 +173,33 @@ def audit(
         folds=folds,
         seed=seed,
         device=device,
+        findings=findings,
         progress=talk.progress,
         **parameters,
     )
     ledger.save(folder)
     forget(folder)
     _show(talk, ledger, source, label, folder)
+    talk.result({"out": str(folder), **summary(ledger)})
+
+
+def _of_kind(
+    talk: Talk, source: str, task: str | None, parameters: dict[str, Any], out: Path | None, force: bool
+) -> None:
+    from errata.audit import audit as find
+    from errata.storage import summary
+
+    hint = "Choose another --out, or use --force."
+    folder = output_folder(talk, out, f"{stem_of(source)}-audit", taken_by=FILES, replace=force, hint=hint)
+    label = parameters.get("label")
+    if task == "multilabel" and isinstance(label, str) and "," in label:
+        parameters["label"] = [name.strip() for name in label.split(",")]
+    if task is None:
+        ledger = find(annotations=source, progress=talk.progress, **parameters)
+    else:
+        ledger = find(source, task=task, progress=talk.progress, **parameters)
+    ledger.save(folder)
+    _show(talk, ledger, source, None, folder, trainable=False)
     talk.result({"out": str(folder), **summary(ledger)})
 
 
@@ -196,11 +243,14 @@ def tell(talk: Talk, data: Data) -> None:
         talk.note(sentence)
 
 
-def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Path) -> None:
+def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Path, *, trainable: bool = True) -> None:
     from errata.cli._show import confusions, ledger_panel, worst_rows
 
     talk.say(ledger_panel(ledger, source), worst_rows(ledger), confusions(ledger))
     talk.paths({Path(name).stem: folder / name for name in FILES})
+    if not trainable:
+        talk.say(f"\nNext: open {folder / 'report.html'} in a browser.")
+        return
     talk.say(
         f"\nNext: open {folder / 'report.html'} in a browser, or train in spite of the wrong labels:\n"
         f"  {shlex.join(['errata', 'train', source, *(['--label', label] if label else []), '--system', 'elr'])}"
