@@ -188,3 +188,18 @@ def test_predictions_that_cannot_be_made_are_told(trained, run, table, here, sou
     assert done.code == code
     assert says in done.paragraph
     assert (here / "old.csv").read_text() == "old"
+
+
+def test_a_clean_test_set_may_name_its_label_otherwise(tmp_path, blobs, write_csv):
+    x, given, _ = blobs()
+    write_csv(tmp_path / "table.csv", x, given)
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    lines[0] = lines[0].replace("label", "truth")
+    (tmp_path / "clean.csv").write_text("\n".join(lines) + "\n")
+    told = ["--label", "label", "--test", str(tmp_path / "clean.csv"), "--out", str(tmp_path / "run"), "--quiet"]
+    command = ["train", str(tmp_path / "table.csv"), *told, "--test-label", "truth", "--system", "ce", *TRAIN]
+    with pytest.raises(SystemExit) as end:
+        app(command)
+    assert not end.value.code
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["evaluation"]["rows"] == len(x)

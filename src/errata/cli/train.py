@@ -41,6 +41,10 @@ def train(
     test: Annotated[
         str | None, typer.Option(help="A source with right labels, to measure on after training.", show_default=False)
     ] = None,
+    test_label: Annotated[
+        str | None,
+        typer.Option(help="The label's column in --test, where it has another name.", show_default=False),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many GPUs (or CPU processes) train together.")] = 1,
@@ -82,7 +86,7 @@ def train(
     reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     data = read(source, label, **reading)
     tell(talk, data)
-    clean = read(test, data.label_name, **reading) if test else None
+    clean = read(test, test_label or data.label_name, **reading) if test else None
     hint = "Choose another --out, or go on with that run: --resume."
     folder = output_folder(talk, out, f"{stem_of(source)}-{system}", taken_by=FILES, replace=resume, hint=hint)
     talk.on_interrupt = f"To go on from the last whole epoch, run the same command with --out {folder} --resume."

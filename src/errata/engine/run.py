@@ -105,7 +105,10 @@ class Run:
         UnknownNameError
             where a label is none of the classes trained on
         """
-        if label is None and (isinstance(source, (str, Path)) or hasattr(source, "columns")):
+        from errata.data import Data
+
+        own = isinstance(source, Data) and source.labels is not None  # read already, by whatever name
+        if label is None and not own and (isinstance(source, (str, Path)) or hasattr(source, "columns")):
             label = self.about.get("label")
         data = self._read(source, label, reading)
         codes = self._codes(data.require_labels(min_classes=1))
