@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ __all__ = ["ArrayEncoder", "Encoder", "ImageEncoder", "encoder_for", "encoder_fr
 STANDARD_LIMIT = 1 << 30  # bytes up to which a memory-mapped array is standardised as a whole
 
 
-class Encoder:
+class Encoder(ABC):
     """What all encoders share: ``fit`` on the training data, ``encode`` any, ``spec`` to keep it as JSON.
 
     Attributes
@@ -31,22 +32,22 @@ class Encoder:
     name: ClassVar[str]
     input_shape: tuple[int, ...]
 
+    @abstractmethod
     def fit(self, data: Data) -> Encoder:
         """Learn what encoding needs from the training data; labels are not looked at."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, data: Data) -> Any:
         """The inputs of a network: (N, \\*input_shape) tensor, or a dataset of single inputs where they don't fit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Everything needed to make it again, in plain JSON types."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_spec(cls, spec: dict[str, Any]) -> Encoder:
         """Make it again."""
-        raise NotImplementedError
 
     def reading(self) -> dict[str, Any]:
         """The options with which ``errata.read`` reads further data in the same way."""
