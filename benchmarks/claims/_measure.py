@@ -37,6 +37,24 @@ FIRST_SEED = 100
 """Seeds below were used in trials while the settings were chosen, and are not recorded."""
 
 
+def trained(
+    task: Task, variant: tuple[str, dict[str, Any]], seed: int, changes: dict[str, Any], device: str
+) -> errata.Run:
+    """Train a system with hyper-parameters of its own as all are trained here."""
+    slug, own = variant
+    return errata.train(
+        task.x,
+        task.given,
+        system=slug,
+        model=task.model,
+        validation=VALIDATION,
+        seed=seed,
+        device=device,
+        progress=False,
+        **{**task.recipe, **changes, **own},
+    )
+
+
 def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device: str) -> dict[str, Any]:
     """Train ``system`` and return its scores, all shares in [0, 1]."""
     started = time.perf_counter()
@@ -45,18 +63,7 @@ def measure(task: Task, system: str, seed: int, changes: dict[str, Any], device:
         ledger = errata.audit(task.x, task.given, folds=5, seed=seed, device=device, progress=False)
         scores: dict[str, Any] = {}
     else:
-        slug, own = VARIANTS.get(system, (system, {}))
-        run = errata.train(
-            task.x,
-            task.given,
-            system=slug,
-            model=task.model,
-            validation=VALIDATION,
-            seed=seed,
-            device=device,
-            progress=False,
-            **{**task.recipe, **changes, **own},
-        )
+        run = trained(task, VARIANTS.get(system, (system, {})), seed, changes, device)
         ledger = run.ledger
         scores = {
             "last": _accuracy(run.predict_proba(task.x_test), task.y_test),

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import errata
 from _record import write_result
-from claims._measure import FIRST_SEED, VALIDATION, VARIANTS
+from claims._measure import FIRST_SEED, VARIANTS, trained
 from claims._settings import SETTINGS, Task
 
 SYSTEMS = ("ce", "gce", "ogc", "anl", "elr", "elr-strong")
@@ -28,19 +28,8 @@ STRONG = {"elr-strong": ("elr", {"lambda_": 30.0})}
 
 def looked_at(task: Task, system: str, changes: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Train one system and compare its predictions of the wrongly labelled rows with both labels."""
-    slug, own = {**VARIANTS, **STRONG}.get(system, (system, {}))
-    options = {**task.recipe, **changes.get(slug, {}), **own}
-    run = errata.train(
-        task.x,
-        task.given,
-        system=slug,
-        model=task.model,
-        validation=VALIDATION,
-        seed=FIRST_SEED,
-        device="cpu",
-        progress=False,
-        **options,
-    )
+    variant = {**VARIANTS, **STRONG}.get(system, (system, {}))
+    run = trained(task, variant, FIRST_SEED, changes.get(variant[0], {}), "cpu")
     held = run.ledger.columns["held_out"].astype(bool)
     predicted = run.predict_proba(task.x).argmax(1)
     wrong = (task.given != task.true) & ~held
