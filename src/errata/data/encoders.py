@@ -306,7 +306,8 @@ def encoder_for(data: Data, **options: Any) -> Encoder:
     from errata.data.text import TextEncoder
     from errata.data.tokens import TokenEncoder
 
-    kind: type[Encoder] = {"image": ImageEncoder, "text": TextEncoder, "tabular": TabularEncoder}[data.kind]
+    kinds: dict[str, type[Encoder]] = {"image": ImageEncoder, "text": TextEncoder, "tabular": TabularEncoder}
+    kind = kinds[data.kind]
     if data.kind == "tabular" and data.array is not None:
         kind = ArrayEncoder
     if data.kind == "text" and options.get("tokenizer") is not None:
