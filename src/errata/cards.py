@@ -1,8 +1,8 @@
 """Cards: what a system is, from which paper, what it changes and what it needs; and the registry that finds them.
 
 The registry knows the systems by name only. A card lies in a JSON-like literal beside the list
-(``errata.systems.CARDS``), not in the system's module, so that ``errata.systems()`` and ``errata --help`` import no
-system and no torch. The system's class carries the same object as its ``card``.
+(``errata.systems.<task>.CARDS``), not in the system's module, so that ``errata.systems()`` and ``errata --help`` import
+no system and no torch. The system's class carries the same object as its ``card``.
 """
 
 from __future__ import annotations

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.errors import LedgerError, ParameterError
+from errata.kinds import Kind, kind_of
 from errata.labels import MISSING, ClassLabels
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from errata.charts import Chart
     from errata.findings import Finding
     from errata.vouching import Vouched
 
@@ -70,6 +72,7 @@ class Ledger:
         what the kind needs
     findings : what else was found: duplicates, outliers, leakage ...
     vouched : how precise the list is estimated to be, by its length; or a function that finds it out when it is asked
+    charts : what the report draws beside its own figures, such as the accuracy round by round
 
     Examples
     --------
@@ -98,6 +101,7 @@ class Ledger:
         parts: pd.DataFrame | None = None,
         findings: Sequence[Finding] = (),
         vouched: Vouched | Callable[[], Vouched | None] | None = None,
+        charts: Sequence[Chart] = (),
     ) -> None:
         self.classes = list(classes)
         self.given = _codes(given, len(self.classes), "given")
@@ -115,6 +119,7 @@ class Ledger:
         self.meta = dict(meta or {})
         self.parts = parts
         self.findings = list(findings)
+        self.charts = list(charts)
         self._vouched = vouched
         self.data: Any = None  # the data the rows came from, where they are at hand: the report shows them
         _check_parts(parts)
@@ -162,6 +167,11 @@ class Ledger:
             joint = np.bincount(pairs, minlength=k * k).reshape(k, k)
             self._noise = Noise(joint / max(1, joint.sum()))
         return self._noise
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of task it is of, with the words for its rows; from ``meta["task"]``."""
+        return kind_of(self.meta.get("task"))
 
     @property
     def vouched(self) -> Vouched | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.charts import Chart
 from errata.errors import ErrataError, LedgerError
 from errata.findings import Finding
 from errata.vouching import Vouched
@@ -158,6 +159,7 @@ def load(path: Path) -> Ledger:
             parts=_load_parts(file.parent / PARTS) if about.get("parts") else None,
             findings=[Finding.from_plain(told) for told in about.get("findings", [])],
             vouched=Vouched.from_plain(about["vouched"]) if about.get("vouched") else None,
+            charts=[Chart.from_plain(told) for told in about.get("charts", [])],
         )
         ledger._order = _order(_numpy(table, "rank"), len(ledger)) if "rank" in names else None
         return ledger
@@ -241,6 +243,7 @@ def _to_arrow(ledger: Ledger) -> Any:
         "parts": ledger.parts is not None,
         "findings": [finding.plain() for finding in ledger.findings],
         "vouched": None if ledger.vouched is None else ledger.vouched.plain(),
+        "charts": [chart.plain() for chart in ledger.charts],
     }
     described = json.dumps(about, ensure_ascii=False, default=_plain).encode()
     return pa.table(arrays).replace_schema_metadata({KEY: described})

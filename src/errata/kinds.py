@@ -1,0 +1,95 @@
+"""The kinds of task that systems serve, and the words that each is spoken of in: a node is not an image.
+
+A card names its task, a ledger keeps it in ``meta["task"]``; whatever speaks to a person (command line, report,
+review) asks here what a row is called. What trains the systems of a kind is named as text and imported when it is
+needed, for it lies floors above.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from errata.errors import UnknownNameError
+
+__all__ = ["KINDS", "Kind", "kind_of"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of task.
+
+    Parameters
+    ----------
+    task : its name, as cards, ledgers and sub-packages of ``errata.systems`` have it: ``"graphs"``
+    name : in words for people: "graphs"
+    row, rows : what a row of the ledger is, one and several: "node", "nodes"
+    part, parts : what lies beneath a row, where something does
+    command : what starts a system of this kind on the command line
+    room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
+        nothing is trained
+
+    Examples
+    --------
+    >>> kind_of("graphs").rows, kind_of(None).row
+    ('nodes', 'row')
+    """
+
+    task: str
+    name: str
+    row: str = "row"
+    rows: str = "rows"
+    part: str = "finer row"
+    parts: str = "finer rows"
+    command: str = "errata train SOURCE --system {slug}"
+    room: str = ""
+
+    def load_room(self) -> Any:
+        """Import the module that trains this kind; None where the engine itself does."""
+        return importlib.import_module(self.room) if self.room else None
+
+
+KINDS: dict[str, Kind] = {
+    kind.task: kind
+    for kind in (
+        Kind("classification", "classification"),
+        Kind("ood", "out-of-distribution", row="sample", rows="samples"),
+        Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
+        Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
+        Kind("graphs", "graphs", row="node", rows="nodes"),
+        Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
+        Kind(
+            "federated",
+            "federated learning",
+            row="client's sample",
+            rows="clients' samples",
+            command="errata federate SOURCE --system {slug}",
+        ),
+        Kind("budget", "re-annotation budgets", command="errata queue DIR --budget N"),
+        Kind(
+            "compression", "data compression", row="sample", rows="samples", command="errata prune SOURCE --keep SHARE"
+        ),
+        Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
+        Kind("label_shift", "label shift", row="sample", rows="samples"),
+        Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens"),
+        Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes"),
+        Kind("regression", "numbers"),
+    )
+}
+"""Every kind, by its task."""
+
+
+def kind_of(task: str | None) -> Kind:
+    """The kind of a task; plain classification where none is named.
+
+    Raises
+    ------
+    UnknownNameError
+        where there is no such task
+    """
+    if task is None:
+        return KINDS["classification"]
+    if task not in KINDS:
+        raise UnknownNameError("kind of task", task, KINDS)
+    return KINDS[task]

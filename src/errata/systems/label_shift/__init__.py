@@ -1,0 +1,7 @@
+"""Systems for data whose class proportions differ between domains."""
+
+from __future__ import annotations
+
+from errata.cards import Card
+
+CARDS: list[Card] = []

@@ -1,0 +1,7 @@
+"""Systems that learn several labels per sample."""
+
+from __future__ import annotations
+
+from errata.cards import Card
+
+CARDS: list[Card] = []

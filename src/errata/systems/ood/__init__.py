@@ -1,0 +1,7 @@
+"""Systems that tell inputs unlike the training data."""
+
+from __future__ import annotations
+
+from errata.cards import Card
+
+CARDS: list[Card] = []
