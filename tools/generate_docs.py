@@ -4,8 +4,11 @@ docstrings, the tutorials' list, and the two documents of the repository's root.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +16,8 @@ from typing import Any
 
 import mkdocs_gen_files
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from render_results import RenderError, render
 
@@ -22,6 +25,7 @@ from errata import systems
 from errata.cards import Card
 from errata.kinds import kind_of
 
+ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = "https://github.com/errata-dev/errata/blob/main/"
 PUBLIC = {
     "errata": "The public face",
@@ -92,20 +96,22 @@ def shown(value: Any) -> str:
 
 
 def results(card: Card) -> list[str]:
-    """The tables of the result files that are the system's own; or where the figures stand."""
-    own = sorted((ROOT / "benchmarks" / "results").glob(f"claims-{card.slug}*.json"))
-    others = [c.slug for c in systems.list_systems() if c.slug != card.slug and c.slug.startswith(f"{card.slug}-")]
+    """The tables of every claim in which the system was measured, its own and those of the systems beside it."""
     tables = []
-    for file in own:
-        if any(file.stem.startswith(f"claims-{other}") for other in others):
-            continue
-        try:
-            tables.append(render(ROOT, file.stem))
-        except RenderError:
-            continue
-    if tables:
-        return tables
-    return ["Its figures stand beside those of the systems it is compared with: [evidence](../evidence.md).", ""]
+    for file in sorted((ROOT / "benchmarks" / "results").glob("claims-*.json")):
+        own = re.fullmatch(rf"claims-{re.escape(card.slug)}(-.*)?", file.stem) and not belongs_to_longer(
+            card, file.stem
+        )
+        if own or card.slug in json.loads(file.read_text(encoding="utf-8"))["result"].get("summary", {}):
+            with contextlib.suppress(RenderError):
+                tables.append(render(ROOT, file.stem))
+    return tables or ["Nothing yet. [Evidence](../evidence.md) tells what was measured of the others.", ""]
+
+
+def belongs_to_longer(card: Card, stem: str) -> bool:
+    """Whether a result's name begins with the slug of another system, of which this one's is a beginning."""
+    longer = (c.slug for c in systems.list_systems() if c.slug.startswith(f"{card.slug}-"))
+    return any(stem.startswith(f"claims-{slug}") for slug in longer)
 
 
 # -- reference --------------------------------------------------------------------------------------------------------
