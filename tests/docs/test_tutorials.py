@@ -1,4 +1,4 @@
-"""Every tutorial runs as it stands, in an empty folder: its python blocks in one namespace, its commands between them."""
+"""Every tutorial runs as it stands, in an empty folder: python blocks in one namespace, commands between them."""
 
 from __future__ import annotations
 
