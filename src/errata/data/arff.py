@@ -266,7 +266,8 @@ class _Columns:
         if attribute.kind == "numeric":
             return number_of(text, attribute, line, self.source)
         if attribute.kind == "nominal":
-            places = self.binary[place] or dict(zip(attribute.values, attribute.values))
+            binary = self.binary[place]
+            places: dict[str, Any] = dict(zip(attribute.values, attribute.values)) if binary is None else dict(binary)
             return place_of(text, attribute, places, line, self.source)
         return text
 
@@ -371,7 +372,7 @@ class _Matrix:
         from scipy.sparse import csr_matrix
 
         shape = (len(labels), len(self.names))
-        x = csr_matrix((np.concatenate(values), np.concatenate(at), np.array(starts)), shape=shape)
+        x: Any = csr_matrix((np.concatenate(values), np.concatenate(at), np.array(starts)), shape=shape)
         x.sort_indices()
         if not sparse:
             x = x.toarray()

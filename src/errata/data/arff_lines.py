@@ -96,7 +96,8 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _header(lines: Iterator[tuple[int, str]], source: str) -> Header:
-    relation, attributes, number = "", [], 0
+    relation, number = "", 0
+    attributes: list[Attribute] = []
     for number, text in lines:
         word = text.split(None, 1)[0].lower()
         if word == "@data":

@@ -70,7 +70,7 @@ class _Column:
             texts = np.full(count, "", dtype=object)
             texts[self.rows] = self.told
             return pa.array(texts, pa.string())
-        whole = np.zeros(count, dtype=np.float64 if kind == "numeric" else np.int32)
+        whole: Any = np.zeros(count, dtype=np.float64 if kind == "numeric" else np.int32)
         whole[self.rows] = self.told
         if kind == "numeric":
             return pa.array(whole, mask=np.isnan(whole))
