@@ -63,9 +63,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
     from errata.data.arff import ArffData, iter_arff, read_arff
-    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, loader
+    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
     from errata.data.data import Column, Data, Preview
     from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.reading import read
