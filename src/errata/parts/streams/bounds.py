@@ -36,7 +36,7 @@ def hoeffding_bound(value_range: float, delta: float, weight: float) -> float:
 
 
 def odac_bound(confidence: float, n: float) -> float:
-    """sqrt(ln(1/confidence) / (2 n)), the radius of the clustering; the released code puts its confidence here as it is.
+    """sqrt(ln(1/confidence) / (2 n)), the radius of the clustering; the code puts its confidence here as it is.
 
     Examples
     --------

@@ -19,7 +19,10 @@ from errata.parts.streams.cooccurrence import JaccardCounts, PearsonCounts
 
 __all__ = ["Cluster", "LabelClusters"]
 
-STATISTICS = {"jaccard": JaccardCounts, "pearson": PearsonCounts}
+STATISTICS: dict[str, type[JaccardCounts] | type[PearsonCounts]] = {
+    "jaccard": JaccardCounts,
+    "pearson": PearsonCounts,
+}
 HEAVY = 1e12  # a weight of the newest event above which all counts are scaled back
 
 

@@ -56,7 +56,8 @@ class Columns:
         return bool(fresh)
 
     def vector(self, x: Mapping[Any, Any]) -> np.ndarray:
-        """(F,) float32; NaN where a number is missing, 0 where a text has another value; unknown features are left out."""
+        """(F,) float32; NaN where a number is missing, 0 where a text has another value; unknown features are left
+        out."""
         place = self.place
         if not self.values:  # numbers only, as far as is known
             try:
@@ -101,7 +102,9 @@ class Event:
 
     def __init__(self, x: np.ndarray, z: np.ndarray, past: Past, stamp: int) -> None:
         self.x, self.z, self.past, self.stamp = x, z, past, stamp
-        self.said: dict[int, Any] = {}  # what a leaf, by its id, has said of it: it is asked twice, to predict and to learn
+        self.said: dict[
+            int, Any
+        ] = {}  # what a leaf, by its id, has said of it: it is asked twice, to predict and to learn
         self._distances: np.ndarray | None = None
         self._nonzero: np.ndarray | slice | None = None
         self._whole: bool | None = None

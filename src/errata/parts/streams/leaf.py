@@ -1,7 +1,7 @@
 """A leaf of a multi-label Hoeffding tree: label counts, Gaussians that propose splits, and three classifiers.
 
-Labels that have not been seen at the leaf take no room and no time there; a row is added when one first comes. Rows 0 and 1
-are the total and the events without any label, see ``errata.parts.streams.merit``.
+Labels that have not been seen at the leaf take no room and no time there; a row is added when one first comes. Rows 0
+and 1 are the total and the events without any label, see ``errata.parts.streams.merit``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import sger
 from scipy.special import expit, ndtr
 
 from errata.parts.streams.events import Event
@@ -187,7 +188,7 @@ class Neighbours:
 
 
 class Regressions:
-    """Binary relevance: per label the mean of bagged logistic regressions, all in one array (features, labels, bags).
+    """Binary relevance: per label the mean of bagged logistic regressions, all in one array (features, labels x bags).
 
     Parameters
     ----------
@@ -197,27 +198,23 @@ class Regressions:
 
     def __init__(self, bags: int = 10, rate: float = 0.3) -> None:
         self.bags, self.rate = bags, rate
-        self.w = np.zeros((0, 0, bags), dtype=np.float32)
-        self.b = np.zeros((0, bags), dtype=np.float32)
+        self.w = np.zeros((0, 0), dtype=np.float32)
+        self.b = np.zeros(0, dtype=np.float32)
 
     @property
     def nbytes(self) -> int:
         """The memory that the arrays take."""
         return self.w.nbytes + self.b.nbytes
 
-    def _scores(self, event: Event, labels: int) -> np.ndarray:
+    def _each(self, event: Event) -> np.ndarray:
+        """(labels, bags) what each regression says, for the labels that there is room for."""
         at = event.nonzero
-        z = event.z[at]
-        w = self.w[: len(event.z)][at][:, :labels]
-        return np.tensordot(z, w, 1) + self.b[:labels]
+        return expit(event.z[at] @ self.w[: len(event.z)][at] + self.b).reshape(-1, self.bags)
 
     def proba(self, event: Event, labels: int) -> np.ndarray:
         """(labels,) the probability of each."""
-        known = min(labels, len(self.b))
-        if not known or len(self.w) < len(event.z):
-            self._room(labels, len(event.z))
-            known = labels
-        return expit(self._scores(event, known)).mean(axis=1)
+        self._room(labels, len(event.z))
+        return self._each(event)[:labels].mean(axis=1)
 
     def learn(self, event: Event, labels: int, present: Sequence[int], times: np.ndarray) -> None:
         """A step on the log loss for every label, the ``present`` ones being there.
@@ -229,20 +226,25 @@ class Regressions:
         times : (bags,) how often each regression learns the event
         """
         self._room(labels, len(event.z))
-        error = expit(self._scores(event, labels))
+        error = self._each(event)
         error[list(present)] -= 1.0
         error *= self.rate * times
+        error[labels:] = 0.0
+        step = error.ravel()
         at = event.nonzero
-        self.w[at, :labels] -= event.z[at][:, None, None] * error
-        self.b[:labels] -= (INTERCEPT_RATE / self.rate) * error
+        if isinstance(at, slice):  # a rank-one update in place; BLAS wants columns first, which the transpose has
+            sger(-1.0, step, event.z, a=self.w[: len(event.z)].T, overwrite_a=1)
+        else:
+            self.w[at] -= event.z[at][:, None] * step
+        self.b -= (INTERCEPT_RATE / self.rate) * step
 
     def _room(self, labels: int, width: int) -> None:
-        wide, have = self.w.shape[:2]
+        wide, have = self.w.shape[0], self.w.shape[1] // self.bags
         if labels <= have and width <= wide:
             return
-        grown = have if labels <= have else max(labels, 2 * have)
-        self.w = np.pad(self.w, ((0, max(width, wide) - wide), (0, grown - have), (0, 0)))
-        self.b = np.pad(self.b, ((0, grown - have), (0, 0)))
+        more = 0 if labels <= have else (max(labels, 2 * have) - have) * self.bags
+        self.w = np.pad(self.w, ((0, max(width, wide) - wide), (0, more)))
+        self.b = np.pad(self.b, (0, more))
 
     def copy(self) -> Regressions:
         """The same weights, to go on from."""

@@ -44,7 +44,7 @@ class Local(ABC):
         """Labels have been added."""
         self.labels = list(labels)
 
-    def limit(self, max_size: float) -> None:
+    def limit(self, max_size: float) -> None:  # noqa: B027 - not every model can
         """Keep below so many MiB, where the model can."""
 
 

@@ -1,6 +1,7 @@
 """How good a split is for many labels at once: labels as independent Bernoulli variables, entropies in bits.
 
-Counts are arrays whose first axis is a row per count: ``TOTAL``, ``EMPTY`` (events without any label), then one per label.
+Counts are arrays whose first axis is a row per count: ``TOTAL``, ``EMPTY`` (events without any label), then one per
+label.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ def repair_small(clusters: Sequence[tuple[Sequence[int], tuple[int, ...]]], min_
     """Join clusters with fewer than ``min_size`` labels, the deepest first.
 
     A small cluster joins its sibling, if that is a cluster too and not split further (first one that is small as well);
-    else the nearest cluster that has been joined already, by its level in the tree; else it stays. A joined cluster takes
-    the place of the parent, and may join again, in 10 rounds at most.
+    else the nearest cluster that has been joined already, by its level in the tree; else it stays. A joined cluster
+    takes the place of the parent, and may join again, in 10 rounds at most.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ _Cluster = tuple[list[int], tuple[int, ...], bool]
 
 
 def _partner(cluster: _Cluster, kept: list[_Cluster]) -> _Cluster | None:
-    labels, path, _ = cluster
+    _, path, _ = cluster
     others = [c for c in kept if c is not cluster]
     siblings = [c for c in others if path and len(c[1]) == len(path) and c[1][:-1] == path[:-1]]
     if siblings:

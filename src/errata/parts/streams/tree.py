@@ -1,7 +1,7 @@
 """A multi-label Hoeffding tree with three classifiers per leaf, online bagging and alternate subtrees on drift.
 
-After MLHAT (Esteban, Cano, Zafra and Ventura, 2024), as it is adapted in the released code of iHOMER. Labels are numbers;
-a tree knows how many it serves but keeps rows only for those that have come.
+After MLHAT (Esteban, Cano, Zafra and Ventura, 2024), as it is adapted in the released code of iHOMER. Labels are
+numbers; a tree knows how many it serves but keeps rows only for those that have come.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Branch:
         self.record = Record()
         self.alternate: Leaf | Branch | None = None
         self.weight = 0.0
-        self.total = sum(child.total for child in children)
+        self.total: float = sum(float(child.total) for child in children)
 
     def side(self, event: Event) -> int:
         """0 or 1; where the value is missing, the child that has seen more."""
@@ -266,8 +266,8 @@ class Tree:
         Parameters
         ----------
         present : those of the tree's labels that are there
-        seen : the event as it was when it was predicted, before its values were known to the scale; the tree's errors are
-            on this. None for events that are replayed, whose errors say nothing
+        seen : the event as it was when it was predicted, before its values were known to the scale; the tree's errors
+            are on this. None for events that are replayed, whose errors say nothing
         """
         times = self.rng.poisson(self.settings.poisson_rate)
         self._descend(self, "root", event, present, float(max(1, times)), False, seen)

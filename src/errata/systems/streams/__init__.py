@@ -11,7 +11,7 @@ CARDS: list[Card] = [
         task="streams",
         changes=("model",),
         needs=("River",),
-        summary="clusters the labels while the stream goes by, and lets a Hoeffding tree per cluster learn them together",
+        summary="clusters the labels while the stream goes by; a Hoeffding tree per cluster learns them together",
         path=f"{__name__}.ihomer:IHomer",
         paper="Neves et al., Online hierarchical partitioning of the output space in extreme multi-label data streams, "
         "ECAI 2025",

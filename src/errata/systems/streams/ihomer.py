@@ -1,16 +1,17 @@
 """iHOMER: labels are clustered while the stream goes by, and each cluster is learned by a model of its own.
 
 One model for all labels sees too many label sets; one per label sees no dependence. Labels that come together should be
-learned together, and which do changes over time. So the labels' co-occurrences are counted, a binary tree of clusters is
-kept that splits and merges (ODAC, Jaccard distance), and every cluster has a multi-label Hoeffding tree (after MLHAT) that
-predicts its labels only. A cluster whose labels stay keeps its model; a new one begins with the last events replayed.
+learned together, and which do changes over time. So the labels' co-occurrences are counted, a binary tree of clusters
+is kept that splits and merges (ODAC, Jaccard distance), and every cluster has a multi-label Hoeffding tree (after
+MLHAT) that predicts its labels only. A cluster whose labels stay keeps its model; a new one begins with the last
+events replayed.
 
 Kept: counts of label pairs, the trees, and the last ``memory`` events; nothing per event beyond these.
 
-The public code is not complete: how partitions drive the models is reconstructed here. What departs from it: the released
-clustering announces Jaccard, keeps Pearson correlations, and puts these similarities through formulas made for distances
-(``distance="pearson"`` does the same); its repair of small clusters loses labels, ours does not; replay, scaling to [0, 1],
-the limits on memory, and what new leaves inherit are ours.
+The public code is not complete: how partitions drive the models is reconstructed here. What departs from it: the
+released clustering announces Jaccard, keeps Pearson correlations, and puts these similarities through formulas made
+for distances (``distance="pearson"`` does the same); its repair of small clusters loses labels, ours does not; replay,
+scaling to [0, 1], the limits on memory, and what new leaves inherit are ours.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class IHomer(base.MultiLabelClassifier):
     confidence_level : stands for delta in the clustering's bound ``sqrt(ln(1/delta) / (2 n))``, in (0, 1)
     cluster_tau : split a cluster although its two largest distances are alike, where the bound is below this
     distance : "jaccard", or "pearson" for what the released code does
-    cluster_window, cluster_decay : count co-occurrences over the last so many events only, or let an event's weight fall by
-        this factor per event, in (0, 1]; all events count fully by default. For streams whose labels' groups change
-    partition : "learned"; "one" cluster of all labels; "each" label by itself; or clusters as a tuple of tuples of labels,
-        labels not named forming one more
+    cluster_window, cluster_decay : count co-occurrences over the last so many events only, or let an event's weight
+        fall by this factor per event, in (0, 1]; all events count fully by default. For streams whose labels' groups
+        change
+    partition : "learned"; "one" cluster of all labels; "each" label by itself; or clusters as a tuple of tuples of
+        labels, labels not named forming one more
     repair : join clusters with fewer labels than an event most often has
     warmup : events before the first partition
     replay : of the last events, how many a new model learns first; 0 for none
@@ -58,16 +60,16 @@ class IHomer(base.MultiLabelClassifier):
     model : a multi-label classifier of River's to clone for each cluster, instead of the tree below
     grace_period : weight between two attempts to split a leaf
     delta, tau : a leaf is split where the best merit leads by the Hoeffding bound, or the bound is below ``tau``
-    cardinality_th, entropy_th : a leaf lets its neighbours speak below this weight or this entropy (bits), its regressions
-        above both
+    cardinality_th, entropy_th : a leaf lets its neighbours speak below this weight or this entropy (bits), its
+        regressions above both
     n_neighbors, window_size : label powerset by this many neighbours among a leaf's last so many events
     n_models, learning_rate : bagged logistic regressions per label, and their gradient step
-    drift_window_threshold, switch_significance : weight that a branch and its alternate must have, and the significance of
-        their difference, to swap or drop the alternate
+    drift_window_threshold, switch_significance : weight that a branch and its alternate must have, and the
+        significance of their difference, to swap or drop the alternate
     alternate : start an alternate on a "warning" (the mean error has risen) or on "drift" (ADWIN)
     poisson_rate : of online bagging; an event drawn zero times is learned once, as in the code
-    min_branch_fraction, max_share_to_split : a split needs two children above this share; a leaf whose most frequent label
-        has more than this share is not split
+    min_branch_fraction, max_share_to_split : a split needs two children above this share; a leaf whose most frequent
+        label has more than this share is not split
     max_depth, max_size : of a tree; MiB of all trees together, beyond which none grows
     inherit : new leaves go on from the remembered events and the regressions of the leaf that was split; they begin
         with nothing in the code
@@ -181,7 +183,9 @@ class IHomer(base.MultiLabelClassifier):
         self._sizes: Counter[int] = Counter()  # how often an event had so many labels
         self._made = 0
         self._seen: Event | None = None
-        self._told: deque[Mapping[Any, Any]] = deque(maxlen=replay if model is not None else 0)  # as River's models take it
+        self._told: deque[Mapping[Any, Any]] = deque(
+            maxlen=replay if model is not None else 0
+        )  # as River's models take it
 
     # -- what it holds ------------------------------------------------------------------------------------------------
 
@@ -199,13 +203,14 @@ class IHomer(base.MultiLabelClassifier):
     # -- predicting ---------------------------------------------------------------------------------------------------
 
     def label_probabilities(self, x: Mapping[Any, Any]) -> tuple[list[Any], np.ndarray]:
-        """All labels known, and the probability (L,) of each to be there: ``predict_proba_one`` without dictionaries."""
+        """All labels known, and the probability (L,) of each to be there: ``predict_proba_one`` without
+        dictionaries."""
         event = self._seen = self._event(x)
         found = np.zeros(len(self._number))
         for local in self._locals:
             labels, p = local.votes(event, x)
             found[labels] = p
-        return self.labels, found
+        return self.labels, np.minimum(found, 1.0)  # sums of votes may end a little above
 
     def predict_proba_one(self, x: Mapping[Any, Any], **kwargs: Any) -> dict[Any, dict[bool, float]]:
         """For each label known the probability that it is there (True), and that it is not (False)."""
@@ -326,7 +331,9 @@ class IHomer(base.MultiLabelClassifier):
     def _recent(self) -> list[tuple[Event, Mapping[Any, Any], tuple[int, ...]]]:
         last = self._past.last(self.replay)
         told: Sequence[Mapping[Any, Any]] = list(self._told)[-len(last) :] if self._told else [{}] * len(last)
-        return [(event, x, present) for (event, present), x in zip(last[-len(told) :], told, strict=True)] if last else []
+        return (
+            [(event, x, present) for (event, present), x in zip(last[-len(told) :], told, strict=True)] if last else []
+        )
 
     def _make(self, cluster: list[int]) -> Local:
         self._made += 1
