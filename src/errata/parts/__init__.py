@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from errata.parts.mixture import LossMixture
     from errata.parts.precision import in_float32
     from errata.parts.random import SharedRandom, random_state, restore_random_state
+    from errata.parts.recorder import DynamicsRecorder
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "DynamicsRecorder",
     "EMATeacher",
     "LossMixture",
     "Mix",
@@ -53,6 +55,7 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
+    "DynamicsRecorder": "recorder",
     "EMATeacher": "teacher",
     "LossMixture": "mixture",
     "Mix": "mixing",

@@ -27,8 +27,9 @@ __all__ = ["check_system"]
 
 Check = Callable[[], None]
 
-LAWS: dict[str, str] = {}
-"""Kinds of task whose labels are no classes: the module whose ``checks(kind, options)`` yields this law for them."""
+LAWS: dict[str, str] = {"compression": "errata.testing.compression"}
+"""Kinds of task whose labels are no classes, or whose systems need more than a network: the module whose
+``checks(kind, options)`` yields this law for them."""
 
 
 def check_system(
@@ -57,6 +58,13 @@ def check_system(
     if kind.card.task in LAWS:
         yield from importlib.import_module(LAWS[kind.card.task]).checks(kind, options)
         return
+    yield from class_checks(kind, options, modalities)
+
+
+def class_checks(
+    kind: type[System], options: dict[str, Any], modalities: Sequence[str] = KINDS
+) -> Iterator[tuple[str, Check]]:
+    """The law of systems whose labels are classes, but for the card."""
     checks: dict[str, Callable[..., None]] = {
         "parameters_stored_as_given": check_parameters,
         **{f"step_on_{m}": partial(check_step, modality=m) for m in modalities},
