@@ -149,8 +149,9 @@ class OEST(Peripheral):
         weight = WEIGHTS[self.loss] if self.weight is None else self.weight
         if self.loss == "outlier-exposure":
             return outlier_exposure(logits, logits_pd, weight=weight)
-        margins = {"m_in": self.m_in, "m_out": self.m_out, "temperature": self.temperature}
-        return energy_bounded(logits, logits_pd, weight=weight, **margins)
+        return energy_bounded(
+            logits, logits_pd, weight=weight, m_in=self.m_in, m_out=self.m_out, temperature=self.temperature
+        )
 
 
 class OESTStar(Peripheral):
@@ -211,5 +212,11 @@ class OESTStar(Peripheral):
         self.reduction = reduction
 
     def outside_loss(self, logits: Tensor, logits_pd: Tensor) -> Tensor:
-        barrier = {"alpha": self.alpha, "beta": self.beta, "temperature": self.temperature}
-        return energy_barrier(logits, logits_pd, reduction=self.reduction, **barrier)
+        return energy_barrier(
+            logits,
+            logits_pd,
+            alpha=self.alpha,
+            beta=self.beta,
+            temperature=self.temperature,
+            reduction=self.reduction,
+        )
