@@ -35,7 +35,7 @@ def test_cards_are_checked():
 
 
 def test_selection_and_suggestions():
-    assert {c.slug for c in errata.systems(changes="target")} == {"elr", "elr-plus"}
+    assert {"elr", "elr-plus"} <= {c.slug for c in errata.systems(changes="target")}
     assert errata.systems(task="classification") == errata.systems()
     with pytest.raises(UnknownNameError, match="Did you mean 'elr-plus'"):
         errata.system("elr-plsu")
