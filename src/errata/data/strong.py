@@ -59,16 +59,18 @@ def strong_view(views: Views, *, n: int = 1, m: float = 10.0, noise: float = 0.5
     tensor([[1., 1.]])
     """
 
-    def images(x: Tensor) -> Tensor:
-        unit = x.float() / 255.0 if x.dtype == torch.uint8 else x.float()
-        changed = rand_augment(unit, n, m)
-        mean, std = views.mean[:, None, None], views.std[:, None, None]
-        return (changed - mean) / std
-
     def others(x: Tensor) -> Tensor:
         x = views.plain(x)
         if x.is_floating_point():
             return x + noise * torch.randn_like(x) if noise else x
         return torch.where(torch.rand(x.shape, device=x.device) < DROPPED, torch.zeros_like(x), x)
 
-    return images if isinstance(views, ImageViews) else others
+    if not isinstance(views, ImageViews):
+        return others
+    of_images = views
+
+    def images(x: Tensor) -> Tensor:
+        unit = x.float() / 255.0 if x.dtype == torch.uint8 else x.float()
+        return (rand_augment(unit, n, m) - of_images.mean[:, None, None]) / of_images.std[:, None, None]
+
+    return images

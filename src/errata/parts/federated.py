@@ -173,7 +173,7 @@ def supervised_steps(
     for x, y in batches:
         loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses

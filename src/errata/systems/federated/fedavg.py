@@ -149,7 +149,7 @@ class FedAvg(FederatedSystem):
                 own = batches[step]
                 loss = loss + F.cross_entropy(local(share.views.plain(x[own])), y[own])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             losses.append(loss.item())
             used[rows] |= passes.cpu()

@@ -300,7 +300,7 @@ def client_round(
             seen = student(view(unlabelled[rows])) if kl_view == "plain" else None
             loss = assigned_loss(logits, own, lambda0, kl, normaliser, seen)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             losses.append(loss.item())
             consumed[rows] += own.passes.long()
