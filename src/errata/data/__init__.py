@@ -20,6 +20,7 @@ _NAMES = {
     "ImageEncoder": "errata.data.encoders",
     "ImageViews": "errata.data.views",
     "IndexedDataset": "errata.data.batches",
+    "Passes": "errata.data.batches",
     "Preview": "errata.data.data",
     "StandardViews": "errata.data.views",
     "TabularEncoder": "errata.data.tabular",
@@ -46,6 +47,7 @@ __all__ = [
     "ImageEncoder",
     "ImageViews",
     "IndexedDataset",
+    "Passes",
     "Preview",
     "StandardViews",
     "TabularEncoder",
@@ -62,7 +64,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from errata.data.arff import ArffData, iter_arff, read_arff
-    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, loader
+    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
     from errata.data.data import Column, Data, Preview
     from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.reading import read
