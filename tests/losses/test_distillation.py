@@ -18,9 +18,7 @@ def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_no_weight_is_cross_entropy_and_full_weight_knows_no_labels() -> None:
     student, teacher, y = problem()
-    assert knowledge_distillation(student, teacher, y, alpha=0.0).loss == pytest.approx(
-        float(F.cross_entropy(student, y))
-    )
+    assert torch.allclose(knowledge_distillation(student, teacher, y, alpha=0.0).loss, F.cross_entropy(student, y))
     one = knowledge_distillation(student, teacher, y, alpha=1.0).loss
     assert torch.equal(one, knowledge_distillation(student, teacher, y.flip(0), alpha=1.0).loss)
 
@@ -61,7 +59,7 @@ def test_hierarchical_loss_is_cross_entropy_of_the_errors_on_a_flat_tree() -> No
     ce = F.cross_entropy(student, y, reduction="none")
     wrong = student.argmax(1) != y
     assert torch.allclose(found, torch.where(wrong, ce, 0.0))
-    assert HierarchicalCrossEntropy(flat)(student, y) == pytest.approx(float(found.mean()))
+    assert torch.allclose(HierarchicalCrossEntropy(flat)(student, y), found.mean())
 
 
 def test_hierarchical_loss_tells_wrong_tables() -> None:

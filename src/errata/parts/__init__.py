@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from errata.parts.memory import SampleMemory
     from errata.parts.mixing import Mix, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.precision import in_float32
     from errata.parts.random import SharedRandom, random_state, restore_random_state
     from errata.parts.recorder import DynamicsRecorder
@@ -33,6 +34,7 @@ __all__ = [
     "EMATeacher",
     "LossMixture",
     "Mix",
+    "PeripheralTransforms",
     "SampleMemory",
     "SharedRandom",
     "System",
@@ -59,6 +61,7 @@ _PLACES = {
     "EMATeacher": "teacher",
     "LossMixture": "mixture",
     "Mix": "mixing",
+    "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",

@@ -37,10 +37,8 @@ def problem(n: int, m: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
 
 def test_scores_do_not_depend_on_the_order_of_the_models() -> None:
     labels, votes, sure = problem(50, 5)
-    one, other = (
-        ensemble_scores(labels, votes, TREE, sure, 2),
-        ensemble_scores(labels, votes[:, ::-1], TREE, sure[:, ::-1], 2),
-    )
+    one = ensemble_scores(labels, votes, TREE, sure, 2)
+    other = ensemble_scores(labels, votes[:, ::-1], TREE, sure[:, ::-1], 2)
     assert all(np.allclose(one[name], other[name]) for name in one)
 
 
