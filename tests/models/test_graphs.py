@@ -53,7 +53,7 @@ def test_what_is_no_spec_is_refused(spec):
 
 
 def test_unknown_convolutions_and_odd_widths_are_told():
-    with pytest.raises(UnknownNameError, match="gatt.*Did you mean 'gat'"):
+    with pytest.raises(UnknownNameError, match=r"gatt.*Did you mean 'gat'"):
         graphs.build("encoder", 5, 8, conv="gatt")
     with pytest.raises(ParameterError, match="multiple of heads; got 10 and 8"):
         graphs.build("encoder", 5, 8, hidden=10)

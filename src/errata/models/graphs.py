@@ -1,4 +1,4 @@
-"""Networks over graphs, of PyTorch Geometric's layers: an encoder and a classifier, with attention or plain convolution.
+"""Networks over graphs, of PyTorch Geometric's layers: an encoder and a classifier, by attention or convolution.
 
 PyTorch Geometric is imported when a network is made (``pip install 'errata[graphs]'``).
 """

@@ -21,21 +21,25 @@ if TYPE_CHECKING:
     from errata.parts.mixing import Mix, mixup
     from errata.parts.mixture import LossMixture
     from errata.parts.nodes import Graph, NodeSystem, graph_batch
+    from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.precision import in_float32
     from errata.parts.propagation import column_normalized, propagate
     from errata.parts.prototypes import class_prototypes, cosine_scores
     from errata.parts.random import SharedRandom, random_state, restore_random_state
+    from errata.parts.recorder import DynamicsRecorder
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "DynamicsRecorder",
     "EMATeacher",
     "Graph",
     "LossMixture",
     "Mix",
     "NodeSystem",
+    "PeripheralTransforms",
     "SampleMemory",
     "SharedRandom",
     "System",
@@ -63,11 +67,13 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
+    "DynamicsRecorder": "recorder",
     "EMATeacher": "teacher",
     "Graph": "nodes",
     "LossMixture": "mixture",
     "Mix": "mixing",
     "NodeSystem": "nodes",
+    "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",

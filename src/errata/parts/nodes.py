@@ -106,7 +106,7 @@ class NodeSystem(System):
         self.log_dict(found, batch_size=len(y), prog_bar=True)
 
     def ledger(self, given: Any, classes: Sequence[Any] | None = None, **more: Any) -> Ledger:
-        """The ledger over all nodes: ``given`` is (N,) codes, -1 for nodes without a label, which get a proposal too."""
+        """The ledger over all nodes; ``given`` (N,) is -1 for nodes without a label, which get a proposal too."""
         meta = {"task": self.card.task, **dict(more.pop("meta", {}))}
         return super().ledger(given, classes, meta=meta, **more)
 

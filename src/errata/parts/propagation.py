@@ -92,7 +92,7 @@ def column_normalized(
 
 
 def propagate(adjacency: Tensor, labels: Tensor, alpha: float, steps: int) -> Tensor:
-    """Repeat ``Y <- (1 - alpha) A Y + alpha Y``: each node keeps ``alpha`` of what it says, the rest its neighbours say.
+    """Repeat ``Y <- (1 - alpha) A Y + alpha Y``: a node keeps ``alpha`` of what it says, the rest its neighbours say.
 
     Parameters
     ----------

@@ -59,6 +59,8 @@ class System(pl.LightningModule):
     card: ClassVar[Card]
     settled: ClassVar[tuple[str, ...]] = ()
     """Parameters of this base that the system sets from its own; they are no hyper-parameters of it."""
+    passes: ClassVar[int] = 1
+    """How often an epoch goes over the data; ``errata.train`` makes the loader accordingly."""
 
     def __init__(
         self,

@@ -123,8 +123,8 @@ class ERASE(NodeSystem):
     last epoch, or the best on held-out labels that are as noisy as the others (``errata.train(..., select="best")``).
     Their code stops at a class without a training node after denoising; here it keeps its last prototype.
     Prediction is a multinomial logistic regression on representations of length 1 (scikit-learn, C = 1), fitted to the
-    training nodes' corrected labels. The variant for ogbn-arxiv (sampled neighbours) is not built: a step takes the whole
-    graph.
+    training nodes' corrected labels. The variant for ogbn-arxiv (sampled neighbours) is not built: a step takes the
+    whole graph.
 
     Examples
     --------
@@ -140,8 +140,8 @@ class ERASE(NodeSystem):
 
     References
     ----------
-    Chen, Zhang, Huang, Su, Lin, Xiao, Xia, Liu: ERASE: Error-Resilient Representation Learning on Graphs for Label Noise
-    Tolerance, CIKM 2024, arXiv 2312.08852.
+    Chen, Zhang, Huang, Su, Lin, Xiao, Xia, Liu: ERASE: Error-Resilient Representation Learning on Graphs for Label
+    Noise Tolerance, CIKM 2024, arXiv 2312.08852.
     """
 
     card = systems.card("erase")
