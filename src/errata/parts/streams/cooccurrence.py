@@ -1,7 +1,7 @@
 """Which labels come together, counted while a stream goes by.
 
 ``JaccardCounts`` touches only the pairs of labels that are present, O(|y|^2) per event: how often at least one of two
-labels was there follows from the marginals, ``U = n_k + n_l - I``, which lie on the diagonal of ``I``. ``PearsonCounts``
+labels was there follows from the marginals, ``U = n_k + n_l - I``, on the diagonal of ``I``. ``PearsonCounts``
 is what the released code of iHOMER keeps, one correlation object of River per pair.
 """
 
