@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from errata.parts.batch import Batch, as_batch
     from errata.parts.distributed import (
+        GlobalBatch,
         all_reduce_sum,
         from_first_rank,
         gather_rows,
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
         world_size,
     )
     from errata.parts.memory import SampleMemory
-    from errata.parts.mixing import Mix, mixup
+    from errata.parts.mixing import Mix, draw_beta, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.multilabel import MultiLabelSystem, known_signs
     from errata.parts.precision import in_float32
     from errata.parts.random import SharedRandom, random_state, restore_random_state
     from errata.parts.system import System
@@ -29,19 +31,23 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "EMATeacher",
+    "GlobalBatch",
     "LossMixture",
     "Mix",
+    "MultiLabelSystem",
     "SampleMemory",
     "SharedRandom",
     "System",
     "Views",
     "all_reduce_sum",
     "as_batch",
+    "draw_beta",
     "fresh_copy",
     "from_first_rank",
     "gather_rows",
     "global_mean",
     "in_float32",
+    "known_signs",
     "mixup",
     "random_state",
     "rank",
@@ -54,19 +60,23 @@ __all__ = [
 _PLACES = {
     "Batch": "batch",
     "EMATeacher": "teacher",
+    "GlobalBatch": "distributed",
     "LossMixture": "mixture",
     "Mix": "mixing",
+    "MultiLabelSystem": "multilabel",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",
     "Views": "views",
     "all_reduce_sum": "distributed",
     "as_batch": "batch",
+    "draw_beta": "mixing",
     "fresh_copy": "teacher",
     "from_first_rank": "distributed",
     "gather_rows": "distributed",
     "global_mean": "distributed",
     "in_float32": "precision",
+    "known_signs": "multilabel",
     "mixup": "mixing",
     "random_state": "random",
     "rank": "distributed",
