@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from errata.parts.mixing import Mix, draw_beta, mixup
     from errata.parts.mixture import LossMixture
     from errata.parts.multilabel import MultiLabelSystem, known_signs
+    from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.precision import in_float32
     from errata.parts.random import SharedRandom, random_state, restore_random_state
     from errata.parts.system import System
@@ -35,6 +36,7 @@ __all__ = [
     "LossMixture",
     "Mix",
     "MultiLabelSystem",
+    "PeripheralTransforms",
     "SampleMemory",
     "SharedRandom",
     "System",
@@ -64,6 +66,7 @@ _PLACES = {
     "LossMixture": "mixture",
     "Mix": "mixing",
     "MultiLabelSystem": "multilabel",
+    "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",
