@@ -215,8 +215,8 @@ def sets_ledger(
         "label": np.asarray(names, dtype=object)[places],
         "probability": probabilities[rows, places].astype(np.float32),
     }
-    told = (values[rows, places] for values in (matrix, proposed, trust, issue))
-    parts = parts_table(index[rows], *told, pairs)
+    told = [values[rows, places] for values in (matrix, proposed, trust, issue)]
+    parts = parts_table(index[rows], told[0], told[1], told[2], told[3], pairs)
     common = {"index": index, "meta": meta, "parts": parts, **more}
     given_sets, proposed_sets = set_names(matrix, names), set_names(proposed, names)
     bare, wrong = unknown.all(axis=1), issue.any(axis=1)

@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 
-def adaptive_temperature(logits: Tensor, alpha: float = 1.0, lowest: float = 1e-2) -> Tensor:
+def adaptive_temperature(logits: Tensor, alpha: float | None = 1.0, lowest: float = 1e-2) -> Tensor:
     """``tau_c = min(1, alpha * std_c)``: labels whose logits are flat get a temperature below 1, so sharper ones.
 
     Parameters
     ----------
     logits : (B, L)
-    alpha : scale of the standard deviation over the batch, above 0
+    alpha : scale of the standard deviation over the batch, above 0; None for 1 everywhere
     lowest : the least temperature; without it one sample, or a constant logit, would give 0 and gradients of NaN (the
         authors' code has no such guard)
 
@@ -53,6 +53,8 @@ def adaptive_temperature(logits: Tensor, alpha: float = 1.0, lowest: float = 1e-
     >>> adaptive_temperature(torch.tensor([[-0.5, 9.0], [0.5, -9.0]]))
     tensor([0.5000, 1.0000])
     """
+    if alpha is None:
+        return logits.new_ones(logits.shape[1])
     return (alpha * logits.detach().std(0, correction=0)).clamp(lowest, 1.0)
 
 
@@ -77,7 +79,7 @@ def rebalance_factor(probabilities: Tensor, gamma: float) -> Tensor:
 
 
 def variational_loss(
-    logits: Tensor, target: Tensor, gamma: float = 0.55, alpha: float = 1.0, eps: float = 1e-10
+    logits: Tensor, target: Tensor, gamma: float = 0.55, alpha: float | None = 1.0, eps: float = 1e-10
 ) -> Tensor:
     """``sum_c w_c log(mean_b q_bc) - mean over the positives of c of log q_bc``, with ``q = sigmoid(x / tau)``.
 
@@ -86,7 +88,7 @@ def variational_loss(
     logits : (B, L) x
     target : (B, L); 1 is a known positive, everything else (0 unknown, -1 known negative) is unlabelled
     gamma : exponent of the re-balance factor w, 0 or more
-    alpha : scale of the adaptive temperature tau, above 0; infinity for tau = 1
+    alpha : scale of the adaptive temperature tau, above 0; None for tau = 1
     eps : added inside of the logarithms
 
     Returns
@@ -175,7 +177,7 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
     ----------
     model, num_classes, num_samples : see ``MultiLabelSystem``
     gamma : exponent of the re-balance factor, 0 or more; larger ones weaken the unlabelled term of rare labels
-    alpha : scale of the adaptive temperature, above 0; infinity switches it off
+    alpha : scale of the adaptive temperature, above 0; None switches it off
     mix_alpha : of mixup's Beta(alpha, alpha), 0 or more; 0 for no consistency term. Inputs that aren't floating point
         (tokens) can't be mixed: there it is left out, and a warning says so.
     training : optimiser, schedule, averaged weights, views; see ``MultiLabelSystem``
@@ -211,7 +213,7 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
         num_samples: int,
         *,
         gamma: float = 0.55,
-        alpha: float = 1.0,
+        alpha: float | None = 1.0,
         mix_alpha: float = 0.3,
         **training: Any,
     ) -> None:
@@ -219,8 +221,8 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
         for name, value in {"gamma": gamma, "mix_alpha": mix_alpha}.items():
             if not value >= 0:
                 raise ParameterError(f"{name} must be 0 or more; got {value!r}.")
-        if not alpha > 0:
-            raise ParameterError(f"alpha must be above 0 (infinity for no temperature); got {alpha!r}.")
+        if alpha is not None and not 0 < alpha < math.inf:
+            raise ParameterError(f"alpha must be above 0, or None for no temperature; got {alpha!r}.")
         self.gamma = gamma
         self.alpha = alpha
         self.mix_alpha = mix_alpha
