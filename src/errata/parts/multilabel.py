@@ -107,7 +107,12 @@ class MultiLabelSystem(System):
         scheduler: str | Callable[[torch.optim.Optimizer], Any] = "one-cycle",
         **training: Any,
     ) -> None:
-        chosen: dict[str, Any] = {"optimizer": optimizer, "lr": lr, "weight_decay": weight_decay, "scheduler": scheduler}
+        chosen: dict[str, Any] = {
+            "optimizer": optimizer,
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "scheduler": scheduler,
+        }
         super().__init__(model, num_classes, num_samples, **chosen, **training)
         if not 0 <= ema < 1:
             raise ParameterError(f"ema must be in [0, 1); got {ema!r}.")
