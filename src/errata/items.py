@@ -168,6 +168,7 @@ def sets_ledger(
     trust: np.ndarray,
     issue: np.ndarray,
     item_trust: np.ndarray,
+    suggest: bool = False,
     index: np.ndarray | None = None,
     meta: Mapping[str, Any] | None = None,
     columns: Mapping[str, Any] | None = None,
@@ -182,6 +183,7 @@ def sets_ledger(
     names : of the L labels
     trust, issue : (N, L) of the given labels; trust is NaN where none is given
     item_trust : (N,) how far an item's labels are trusted together
+    suggest : also list unknown labels that are proposed among the parts, with -1 as what is given
     index : (N,) the items' numbers in the data; by default 0 .. N-1
     meta, columns, more : see ``errata.Ledger``
 
@@ -190,8 +192,7 @@ def sets_ledger(
     Ledger
         A row per item; its classes are the sets of labels that occur, as "a, b" or "none" (above 100 different sets
         they stand in the columns ``given`` and ``proposed`` instead). Columns: ``wrong_labels``, how many are issues.
-        ``parts`` has a row per item and known label, and one per unknown label that is proposed, with the columns
-        ``label`` and ``probability``; given and proposed are 1 and 0, and given is -1 where it isn't known.
+        ``parts`` has a row per item and known label, with the column ``label``; given and proposed are 1 and 0.
 
     Examples
     --------
@@ -210,11 +211,8 @@ def sets_ledger(
         applies = probabilities > 0.5
     proposed = np.where(unknown, applies, np.where(issue, 1 - matrix, matrix)).astype(np.int8)
     index = np.arange(len(matrix)) if index is None else np.asarray(index)
-    rows, places = np.nonzero(~unknown | applies)
-    pairs = {
-        "label": np.asarray(names, dtype=object)[places],
-        "probability": probabilities[rows, places].astype(np.float32),
-    }
+    rows, places = np.nonzero(~unknown | applies if suggest else ~unknown)
+    pairs = {"label": np.asarray(names, dtype=object)[places]}
     told = [values[rows, places] for values in (matrix, proposed, trust, issue)]
     parts = parts_table(index[rows], told[0], told[1], told[2], told[3], pairs)
     common = {"index": index, "meta": meta, "parts": parts, **more}

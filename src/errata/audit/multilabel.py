@@ -75,8 +75,7 @@ def audit(
     Ledger
         A row per item; its classes are the sets of labels that occur, as "a, b" or "none" (above 100 different sets
         they stand in the columns ``given`` and ``proposed`` instead). Columns: ``wrong_labels``, how many are issues.
-        ``parts`` has a row per item and label, with the columns ``label`` and ``probability``; given and proposed are
-        1 and 0 (given is -1 where a label isn't known; only the proposed ones of these are listed).
+        ``parts`` has a row per item and label, with the column ``label``; given and proposed are 1 and 0.
 
     Raises
     ------
