@@ -28,7 +28,7 @@ def test_flipped_labels_are_found(songs):
     ledger = errata.audit(x, given, task="multilabel", classes=["loud", "fast", "sad"], progress=False)
     parts = ledger.parts
     assert len(parts) == 1800
-    assert list(parts.columns) == ["row", "given", "proposed", "trust", "issue", "rank", "label", "probability"]
+    assert list(parts.columns) == ["row", "given", "proposed", "trust", "issue", "rank", "label"]
     assert average_precision_score(flipped.ravel(), -parts["trust"]) > 0.6
     assert average_precision_score(flipped.any(axis=1), -ledger.trust) > 0.6
     assert flipped.ravel()[parts["issue"]].mean() > 0.5

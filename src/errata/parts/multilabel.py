@@ -218,6 +218,7 @@ class MultiLabelSystem(System):
             trust=trust,
             issue=issue,
             item_trust=combine(trust, "min"),
+            suggest=True,
             meta=meta,
             **more,
         )
