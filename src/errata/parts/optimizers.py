@@ -74,7 +74,7 @@ def _one_cycle(step: int, steps: int, rising: float = 0.2, start: float = 1 / 25
     Examples
     --------
     >>> [round(_one_cycle(step, 101), 2) for step in (0, 10, 20, 60, 100)]
-    [0.04, 0.54, 1.0, 0.5, 0.0]
+    [0.04, 0.52, 1.0, 0.5, 0.0]
     """
     edge = max(1.0, rising * (steps - 1))
     low, along = (start, step / edge) if step < edge else (end, (steps - 1 - step) / max(1.0, steps - 1 - edge))
