@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from errata.parts.batch import Batch, as_batch
     from errata.parts.distributed import (
+        GlobalBatch,
         all_reduce_sum,
         from_first_rank,
         gather_rows,
@@ -18,20 +19,30 @@ if TYPE_CHECKING:
         world_size,
     )
     from errata.parts.memory import SampleMemory
-    from errata.parts.mixing import Mix, mixup
+    from errata.parts.mixing import Mix, draw_beta, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.multilabel import MultiLabelSystem, known_signs
+    from errata.parts.nodes import Graph, NodeSystem, graph_batch
     from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.precision import in_float32
+    from errata.parts.propagation import column_normalized, propagate
+    from errata.parts.prototypes import class_prototypes, cosine_scores
     from errata.parts.random import SharedRandom, random_state, restore_random_state
+    from errata.parts.recorder import DynamicsRecorder
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "DynamicsRecorder",
     "EMATeacher",
+    "GlobalBatch",
+    "Graph",
     "LossMixture",
     "Mix",
+    "MultiLabelSystem",
+    "NodeSystem",
     "PeripheralTransforms",
     "SampleMemory",
     "SharedRandom",
@@ -39,12 +50,19 @@ __all__ = [
     "Views",
     "all_reduce_sum",
     "as_batch",
+    "class_prototypes",
+    "column_normalized",
+    "cosine_scores",
+    "draw_beta",
     "fresh_copy",
     "from_first_rank",
     "gather_rows",
     "global_mean",
+    "graph_batch",
     "in_float32",
+    "known_signs",
     "mixup",
+    "propagate",
     "random_state",
     "rank",
     "rank_weight",
@@ -55,9 +73,14 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
+    "DynamicsRecorder": "recorder",
     "EMATeacher": "teacher",
+    "GlobalBatch": "distributed",
     "LossMixture": "mixture",
     "Mix": "mixing",
+    "MultiLabelSystem": "multilabel",
+    "Graph": "nodes",
+    "NodeSystem": "nodes",
     "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
     "SharedRandom": "random",
@@ -65,12 +88,19 @@ _PLACES = {
     "Views": "views",
     "all_reduce_sum": "distributed",
     "as_batch": "batch",
+    "draw_beta": "mixing",
+    "class_prototypes": "prototypes",
+    "column_normalized": "propagation",
+    "cosine_scores": "prototypes",
     "fresh_copy": "teacher",
     "from_first_rank": "distributed",
     "gather_rows": "distributed",
     "global_mean": "distributed",
+    "graph_batch": "nodes",
     "in_float32": "precision",
+    "known_signs": "multilabel",
     "mixup": "mixing",
+    "propagate": "propagation",
     "random_state": "random",
     "rank": "distributed",
     "rank_weight": "distributed",

@@ -27,8 +27,13 @@ __all__ = ["check_system"]
 
 Check = Callable[[], None]
 
-LAWS: dict[str, str] = {}
-"""Kinds of task whose labels are no classes: the module whose ``checks(kind, options)`` yields this law for them."""
+LAWS: dict[str, str] = {
+    "compression": "errata.testing.compression",
+    "graphs": "errata.testing.graphs",
+    "multilabel": "errata.testing.multilabel",
+}
+"""Kinds of task whose labels are no classes, or whose systems need more than a network: the module whose
+``checks(kind, options)`` yields this law for them."""
 
 
 def check_system(
@@ -58,6 +63,13 @@ def check_system(
     if kind.card.task in LAWS:
         yield from importlib.import_module(LAWS[kind.card.task]).checks(kind, options)
         return
+    yield from class_checks(kind, options, modalities)
+
+
+def class_checks(
+    kind: type[System], options: dict[str, Any], modalities: Sequence[str] = KINDS
+) -> Iterator[tuple[str, Check]]:
+    """The law of systems whose labels are classes, but for the card."""
     usual = KINDS[0] if KINDS[0] in modalities else modalities[0]
     yield "parameters_stored_as_given", partial(check_parameters, kind, options, usual)
     for modality in modalities:
