@@ -17,20 +17,30 @@ if TYPE_CHECKING:
         rows_per_rank,
         world_size,
     )
+    from errata.parts.kept import Kept
+    from errata.parts.mask_store import MaskStore
     from errata.parts.memory import SampleMemory
     from errata.parts.mixing import Mix, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.pixel_evidence import PixelEvidence
+    from errata.parts.pixel_system import PixelSystem
     from errata.parts.precision import in_float32
     from errata.parts.random import SharedRandom, random_state, restore_random_state
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
+    from errata.parts.training_curve import CurveMonitor
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "CurveMonitor",
     "EMATeacher",
+    "Kept",
     "LossMixture",
+    "MaskStore",
     "Mix",
+    "PixelEvidence",
+    "PixelSystem",
     "SampleMemory",
     "SharedRandom",
     "System",
@@ -53,9 +63,14 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
+    "CurveMonitor": "training_curve",
     "EMATeacher": "teacher",
+    "Kept": "kept",
     "LossMixture": "mixture",
+    "MaskStore": "mask_store",
     "Mix": "mixing",
+    "PixelEvidence": "pixel_evidence",
+    "PixelSystem": "pixel_system",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",

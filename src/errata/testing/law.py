@@ -27,7 +27,9 @@ __all__ = ["check_system"]
 
 Check = Callable[[], None]
 
-LAWS: dict[str, str] = {}
+LAWS: dict[str, str] = {
+    "segmentation": "errata.testing.segmentation",
+}
 """Kinds of task whose labels are no classes: the module whose ``checks(kind, options)`` yields this law for them."""
 
 
