@@ -66,9 +66,13 @@ KINDS: dict[str, Kind] = {
             rows="clients' samples",
             command="errata federate SOURCE --system {slug}",
         ),
-        Kind("budget", "re-annotation budgets", command="errata queue DIR --budget N"),
+        Kind("budget", "re-annotation budgets", row="sample", rows="samples", command="errata queue DIR --budget N"),
         Kind(
-            "compression", "data compression", row="sample", rows="samples", command="errata prune SOURCE --keep SHARE"
+            "compression",
+            "data compression",
+            row="sample",
+            rows="samples",
+            command="errata prune SOURCE --keep SHARE",
         ),
         Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
         Kind("label_shift", "label shift", row="sample", rows="samples"),

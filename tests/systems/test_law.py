@@ -25,7 +25,7 @@ SHORT = {
     },
 }
 
-MODALITIES: dict[str, tuple[str, ...]] = {}
+MODALITIES: dict[str, tuple[str, ...]] = {"oest": ("image",), "oest-star": ("image",)}
 """The kinds of data of systems that don't take all."""
 
 

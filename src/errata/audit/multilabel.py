@@ -11,6 +11,7 @@ from errata.audit.confident import confident
 from errata.audit.crossval import fold_of, temper
 from errata.audit.items import item_ledger, parts_table
 from errata.audit.progress import Progress, Show
+from errata.data.arff import is_arff, label_names_of
 from errata.data.multilabel import MISSING, as_matrix, from_lists, set_names, split_text
 from errata.errors import DataError, ParameterError
 from errata.labels import ClassLabels
@@ -58,7 +59,8 @@ def audit(
     ----------
     source : the data, as for ``errata.audit``; None where labels and probabilities are all there is
     y, labels : (N, L) of 0 and 1, NaN or -1 where not known (a DataFrame's columns name the labels); or N lists
-    label : the columns of 0 and 1, or the one column of lists (or of texts such as "a|b")
+    label : the columns of 0 and 1, or the one column of lists (or of texts such as "a|b"); of an ARFF file also MULAN's
+        list of labels (``"yeast.xml"``), their number ("last:14"), or nothing where that list lies beside it
     pred_probs : (N, L) out-of-sample probabilities that each label applies; an array or the path of a ``.npy`` file
     classes : the L names, in the order of the columns of ``pred_probs``
     separator : between labels in a text; by default the first of ``| ; ,`` that occurs
@@ -121,6 +123,8 @@ def _read(
 
     if source is None and values is None:
         raise ParameterError("Nothing to audit: give a source, or labels= and pred_probs= of shape (N, L).")
+    if values is None and is_arff(source):
+        label = label_names_of(source, label)
     if values is None and label is None:
         raise ParameterError(
             "Which columns hold the labels? Name them with label=: several columns of 0 and 1, as in label=['cat', "

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _NAMES = {
+    "ArffData": "errata.data.arff",
     "ArrayEncoder": "errata.data.encoders",
     "Batch": "errata.parts.batch",
     "Batches": "errata.data.batches",
@@ -19,6 +20,7 @@ _NAMES = {
     "ImageEncoder": "errata.data.encoders",
     "ImageViews": "errata.data.views",
     "IndexedDataset": "errata.data.batches",
+    "Passes": "errata.data.batches",
     "Preview": "errata.data.data",
     "StandardViews": "errata.data.views",
     "TabularEncoder": "errata.data.tabular",
@@ -26,12 +28,15 @@ _NAMES = {
     "TokenEncoder": "errata.data.tokens",
     "encoder_for": "errata.data.encoders",
     "encoder_from_spec": "errata.data.encoders",
+    "iter_arff": "errata.data.arff",
     "loader": "errata.data.batches",
     "read": "errata.data.reading",
+    "read_arff": "errata.data.arff",
     "tokenizer_of": "errata.data.encoders",
 }
 
 __all__ = [
+    "ArffData",
     "ArrayEncoder",
     "Batch",
     "Batches",
@@ -42,6 +47,7 @@ __all__ = [
     "ImageEncoder",
     "ImageViews",
     "IndexedDataset",
+    "Passes",
     "Preview",
     "StandardViews",
     "TabularEncoder",
@@ -49,13 +55,16 @@ __all__ = [
     "TokenEncoder",
     "encoder_for",
     "encoder_from_spec",
+    "iter_arff",
     "loader",
     "read",
+    "read_arff",
     "tokenizer_of",
 ]
 
 if TYPE_CHECKING:
-    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, loader
+    from errata.data.arff import ArffData, iter_arff, read_arff
+    from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
     from errata.data.data import Column, Data, Preview
     from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.reading import read

@@ -10,7 +10,7 @@ import numpy as np
 
 from errata.errors import DataError, UnknownNameError
 
-__all__ = ["MISSING", "NONE", "as_matrix", "from_lists", "set_names", "split_text"]
+__all__ = ["MISSING", "NONE", "as_matrix", "from_lists", "set_names", "split_text", "truth"]
 
 MISSING = -1
 NONE = "none"
@@ -46,7 +46,7 @@ def as_matrix(values: Any, name: str = "labels") -> np.ndarray:
     elif array.dtype.kind == "f":
         numbers = np.where(np.isnan(array), MISSING, array).astype(np.float64)
     else:
-        numbers = np.array([[_truth(value) for value in row] for row in array], dtype=np.float64)
+        numbers = np.array([[truth(value) for value in row] for row in array], dtype=np.float64)
     odd = ~np.isin(numbers, (0, 1, MISSING))
     if odd.any():
         row, column = np.argwhere(odd)[0].tolist()
@@ -57,7 +57,8 @@ def as_matrix(values: Any, name: str = "labels") -> np.ndarray:
     return numbers.astype(np.int8)
 
 
-def _truth(value: Any) -> float:
+def truth(value: Any) -> float:
+    """1 or 0 of a number or a word such as yes and no; -1 where it says nothing, NaN where it is none of these."""
     if value is None:
         return MISSING
     word = str(value).strip().lower()

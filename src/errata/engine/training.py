@@ -42,6 +42,7 @@ def train(
     progress: bool = True,
     augment: bool = True,
     deterministic: bool = True,
+    epoch_rows: int | None = None,
     **rest: Any,
 ) -> Run:
     """Train a model that holds out against wrong labels, and learn which labels are wrong.
@@ -68,6 +69,8 @@ def train(
         before, train on
     progress : show how it goes
     augment : for images: random crops and flips while training
+    epoch_rows : rows of an epoch, a random subset drawn anew each time with as many of each given class as it can have;
+        by default all. For data of very unequal classes, or too many for an epoch (ELR on Clothing1M).
     **rest : options of ``errata.read``, and hyper-parameters of the system
 
     Returns
@@ -117,8 +120,10 @@ def train(
         validation=validation,
         augment=augment,
         seed=seed,
+        epoch_rows=epoch_rows,
     )
     given = {"validation": validation, "select": select, "augment": augment, "seed": seed, "reading": reading}
+    given |= {"epoch_rows": epoch_rows} if epoch_rows is not None else {}
     about = describe(task, **given)
     if folder is not None:
         _announce(folder, about)
