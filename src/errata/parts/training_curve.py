@@ -99,7 +99,7 @@ def slope_change(epochs: Any, a: float, b: float, c: float) -> NDArray[np.float6
     first = abs(float(curve_slope(1, a, b, c)))
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.abs(np.abs(curve_slope(epochs, a, b, c)) - first) / first
-    return np.where(change > 1, 0.0, change)
+    return np.where((change > 1) | (np.asarray(epochs) == 1), 0.0, change)  # not a rounding error at epoch 1
 
 
 def update_epoch(x: Any, values: Any, r: float = 0.9, last: int = 16) -> float:
