@@ -1,4 +1,4 @@
-"""Ledgers over items that have no single class (``errata.items``), and the pictures that belong to them."""
+"""Ledgers whose items have no single class, and the pictures that belong to them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def pictures_of(images: Any, names: Sequence[str], what: str) -> Data:
 
     Examples
     --------
+    >>> import numpy as np
     >>> len(pictures_of(np.zeros((2, 4, 4, 3), dtype=np.uint8), ["a", "b"], "masks"))
     2
     """

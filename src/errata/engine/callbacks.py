@@ -96,7 +96,7 @@ def _learning_rate(trainer: pl.Trainer) -> float:
 
 
 class BestWeights(pl.Callback):
-    """Keeps the weights of the epoch with the best accuracy on the held-out, noisy labels; the first of equals.
+    """Keeps the weights of the epoch with the best score (accuracy) on the held-out, noisy labels; the first of equals.
 
     The per-sample memory is not part of it: it grows with the data and is not needed to predict.
     """
@@ -109,7 +109,7 @@ class BestWeights(pl.Callback):
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        accuracy = float(trainer.callback_metrics.get("val_accuracy", -math.inf))
+        accuracy = float(trainer.callback_metrics.get(getattr(pl_module, "watched", "val_accuracy"), -math.inf))
         if not trainer.sanity_checking and accuracy > self.accuracy:
             self.epoch, self.accuracy = trainer.current_epoch + 1, accuracy
             self.weights = {k: v.detach().to("cpu", copy=True) for k, v in weights_of(pl_module).items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from errata.parts.batch import Batch, as_batch
     from errata.parts.distributed import (
+        GlobalBatch,
         all_reduce_sum,
         from_first_rank,
         gather_rows,
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from errata.parts.kept import Kept
     from errata.parts.mask_store import MaskStore
     from errata.parts.memory import SampleMemory
-    from errata.parts.mixing import Mix, mixup
+    from errata.parts.mixing import Mix, draw_beta, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.multilabel import MultiLabelSystem, known_signs
     from errata.parts.nodes import Graph, NodeSystem, graph_batch
     from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.pixel_evidence import PixelEvidence
@@ -41,11 +43,13 @@ __all__ = [
     "CurveMonitor",
     "DynamicsRecorder",
     "EMATeacher",
+    "GlobalBatch",
     "Graph",
     "Kept",
     "LossMixture",
     "MaskStore",
     "Mix",
+    "MultiLabelSystem",
     "NodeSystem",
     "PeripheralTransforms",
     "PixelEvidence",
@@ -59,12 +63,14 @@ __all__ = [
     "class_prototypes",
     "column_normalized",
     "cosine_scores",
+    "draw_beta",
     "fresh_copy",
     "from_first_rank",
     "gather_rows",
     "global_mean",
     "graph_batch",
     "in_float32",
+    "known_signs",
     "mixup",
     "propagate",
     "random_state",
@@ -82,11 +88,14 @@ _PLACES = {
     "Kept": "kept",
     "DynamicsRecorder": "recorder",
     "Graph": "nodes",
+    "GlobalBatch": "distributed",
     "LossMixture": "mixture",
     "MaskStore": "mask_store",
     "Mix": "mixing",
     "PixelEvidence": "pixel_evidence",
     "PixelSystem": "pixel_system",
+    "MultiLabelSystem": "multilabel",
+    "Graph": "nodes",
     "NodeSystem": "nodes",
     "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
@@ -95,6 +104,7 @@ _PLACES = {
     "Views": "views",
     "all_reduce_sum": "distributed",
     "as_batch": "batch",
+    "draw_beta": "mixing",
     "class_prototypes": "prototypes",
     "column_normalized": "propagation",
     "cosine_scores": "prototypes",
@@ -104,6 +114,7 @@ _PLACES = {
     "global_mean": "distributed",
     "graph_batch": "nodes",
     "in_float32": "precision",
+    "known_signs": "multilabel",
     "mixup": "mixing",
     "propagate": "propagation",
     "random_state": "random",

@@ -42,8 +42,8 @@ class System(pl.LightningModule):
     num_samples : N, the samples in the training set; a batch's ``index`` lies in [0, N)
     optimizer : "sgd", "adam", "amsgrad", "adamw", or a callable from parameters to a ``torch.optim.Optimizer``
     lr, momentum, weight_decay : of the named optimisers; momentum of SGD only
-    scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "constant", or a
-        callable from an optimiser to a scheduler stepped once an epoch
+    scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "one-cycle" (up in the
+        first fifth, then down), "constant", or a callable from an optimiser to a scheduler stepped once an epoch
     milestones : shares of the training, in (0, 1), at which "step" cuts the learning rate
     gradient_clip : bound of the global norm of all gradients; None for no bound. A Trainer's own bound has precedence.
     views : how inputs are turned into views on the device; the identity by default
@@ -59,6 +59,11 @@ class System(pl.LightningModule):
     card: ClassVar[Card]
     settled: ClassVar[tuple[str, ...]] = ()
     """Parameters of this base that the system sets from its own; they are no hyper-parameters of it."""
+    least_classes: ClassVar[int] = 2
+    label_dims: ClassVar[int] = 1
+    """Dimensions of a batch's labels: 1 for a class per sample."""
+    watched: ClassVar[str] = "val_accuracy"
+    """What ``validation_step`` logs for choosing the best epoch: the higher, the better."""
     passes: ClassVar[int] = 1
     """How often an epoch goes over the data; ``errata.train`` makes the loader accordingly."""
 
@@ -80,8 +85,8 @@ class System(pl.LightningModule):
         belief_topk: int | None = None,
     ) -> None:
         super().__init__()
-        if num_classes < 2:
-            raise ParameterError(f"num_classes must be 2 or more; got {num_classes}.")
+        if num_classes < self.least_classes:
+            raise ParameterError(f"num_classes must be {self.least_classes} or more; got {num_classes}.")
         if belief_decay is not None and not 0 <= belief_decay <= 1:
             raise ParameterError(f"belief_decay must be in [0, 1], or None for the mean; got {belief_decay}.")
         self.model = model
@@ -132,7 +137,7 @@ class System(pl.LightningModule):
         if probabilities is None:
             if logits is None:
                 raise ParameterError("observe() needs logits or probabilities; got neither.")
-            probabilities = in_float32(logits.detach()).softmax(1)
+            probabilities = self.probabilities(logits.detach())
         everyone, seen = gather_rows(index, probabilities)
         if self.belief_decay is None:
             new = self.belief.mean(everyone, seen, self.visits, gathered=True)
@@ -166,7 +171,11 @@ class System(pl.LightningModule):
 
     def predict_step(self, batch: Any) -> Tensor:
         """Probabilities (B, K), float32 or better, of a ``Batch`` or of inputs alone."""
-        return in_float32(self(batch.x if isinstance(batch, Batch) else batch)).softmax(1)
+        return self.probabilities(self(batch.x if isinstance(batch, Batch) else batch))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (B, K) in any precision as probabilities (B, K), float32 or better."""
+        return in_float32(logits).softmax(1)
 
     # -- the ledger ---------------------------------------------------------------------------------------------------
 
@@ -257,7 +266,7 @@ class System(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         state = self._trainer.state.stage if self._trainer is not None else None
-        return batch if state == "predict" else as_batch(batch, indexed=state == "train")
+        return batch if state == "predict" else as_batch(batch, indexed=state == "train", label_dims=self.label_dims)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._rank_weight = rank_weight(len(batch.index), self.device)
