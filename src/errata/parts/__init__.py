@@ -95,7 +95,6 @@ _PLACES = {
     "PixelEvidence": "pixel_evidence",
     "PixelSystem": "pixel_system",
     "MultiLabelSystem": "multilabel",
-    "Graph": "nodes",
     "NodeSystem": "nodes",
     "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
