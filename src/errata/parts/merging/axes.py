@@ -29,6 +29,10 @@ class Split:
     unit: int
     part: str
 
+    def alike(self, other: Split) -> bool:
+        """Whether the other one is the same part of cells cut in the same way."""
+        return (self.unit, self.part, len(self.cells)) == (other.unit, other.part, len(other.cells))
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -123,14 +127,13 @@ class Cells:
                 for (a, _), (b, _) in zip(mine, theirs):
                     self._union(a, b)
                 return
-        elif isinstance(one, Split) and isinstance(other, Split):
-            if (one.unit, one.part, len(one.cells)) == (other.unit, other.part, len(other.cells)):
-                for a, b in zip(one.cells, other.cells):
-                    if one.part == "inside":
-                        self._union(self.root(a), self.root(b))
-                    else:
-                        self._tie(a, b)
-                return
+        if isinstance(one, Split) and isinstance(other, Split) and one.alike(other):
+            for a, b in zip(one.cells, other.cells):
+                if one.part == "inside":
+                    self._union(self.root(a), self.root(b))
+                else:
+                    self._tie(a, b)
+            return
         self.fix(one)
         self.fix(other)
 

@@ -44,9 +44,7 @@ class Blocks:
         return [part.tolist() for part in (self.merged_a, self.merged_b, self.separate_a, self.separate_b)]
 
 
-def merge_blocks(
-    similarity: np.ndarray, perm: np.ndarray, ratio: float, *, as_code: bool = True
-) -> Blocks:
+def merge_blocks(similarity: np.ndarray, perm: np.ndarray, ratio: float, *, as_code: bool = True) -> Blocks:
     """Divide the units of a group: the pairs at or above the quantile ``ratio`` of the matched similarities are merged.
 
     Parameters

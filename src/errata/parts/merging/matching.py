@@ -214,7 +214,9 @@ def _solve_tied(groups: list[Group], matrices: Mapping[str, np.ndarray]) -> dict
 def identity_matching(spec: PermutationSpec, matching: Matching | None = None) -> Matching:
     """Every unit with the one of its own number; similarities are taken over from ``matching``."""
     perm = {name: np.arange(g.size) for name, g in spec.groups.items()}
-    similarity = {n: np.zeros((g.size, g.size)) for n, g in spec.groups.items()} if matching is None else matching.similarity
+    similarity = (
+        {n: np.zeros((g.size, g.size)) for n, g in spec.groups.items()} if matching is None else matching.similarity
+    )
     return Matching(perm, similarity, {}, "identity")
 
 

@@ -1,8 +1,8 @@
 """Layers in the form that a merged network needs, and networks made wider.
 
-A merged network has layers of other widths than the class of its model gives them. Most are told so by their parameters'
-shapes. Two need more: a layer norm whose units belong to two networks takes each network's statistics over that
-network's units, and attention may have more heads than its embedding has room for.
+A merged network has layers of other widths than the class of its model gives them. Most are told so by their
+parameters' shapes. Two need more: a layer norm whose units belong to two networks takes each network's statistics
+over that network's units, and attention may have more heads than its embedding has room for.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class _Multihead(Attention):
             )
         super().__init__(old.embed_dim, old.num_heads, bias=old.in_proj_bias is not None)
         self.batch_first = old.batch_first
+        self.to(old.in_proj_weight)
         with torch.no_grad():
             for part, weight in zip((self.q, self.k, self.v), old.in_proj_weight.chunk(3)):
                 part.weight.copy_(weight)
@@ -304,7 +305,7 @@ def widened(
         missing, unexpected = made.load_state_dict(values, strict=False)
     except RuntimeError as error:
         raise LoadError(f"The parameters don't fit the network: {str(error).splitlines()[-1].strip()}") from error
-    unknown = [name for name in (*unexpected, *(n for n in state if n not in made.state_dict()))]
+    unknown = [*unexpected, *(name for name in state if name not in made.state_dict())]
     if unknown or (values and missing):
         odd = (unknown or missing)[0]
         raise LoadError(f"The parameters don't fit the network: '{odd}' is {'not in it' if unknown else 'missing'}.")

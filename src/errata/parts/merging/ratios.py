@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,7 @@ RULES = ("zip", "uniform", "qp")
 STEPS = 60  # of a bisection
 
 
-def flop_terms(
-    spec: PermutationSpec, model: nn.Module, example: Tensor, rows: int = 1
-) -> list[Term]:
+def flop_terms(spec: PermutationSpec, model: nn.Module, example: Tensor, rows: int = 1) -> list[Term]:
     """The multiplications of the linear and convolutional layers, without the sizes of the groups.
 
     Parameters
@@ -104,6 +103,7 @@ def ratios_for(
     *,
     rule: str = "zip",
     weights: Mapping[str, float] | None = None,
+    pinned: Collection[str] = (),
     seed: int = 0,
 ) -> dict[str, float]:
     """The share of separate units in each group for a budget.
@@ -112,9 +112,10 @@ def ratios_for(
     ----------
     spec, terms : what is divided, and what it costs
     budget : multiplications relative to one network's, in [1, 2]
-    rule : "zip" (the layers near the input are merged, those behind a cut kept separate; the group at the cut is divided
-        so that the budget is used up), "uniform" (one ratio for all), or "qp" (maximise the weighted sum of ratios)
+    rule : "zip" (the layers near the input are merged, those behind a cut kept separate; the group at the cut is
+        divided so that the budget is used up), "uniform" (one ratio for all), or "qp" (maximise the weighted sum)
     weights : of "qp", by group; alike by default
+    pinned : groups that stay merged
     seed : of the starting points of "qp"
 
     Returns
@@ -126,12 +127,15 @@ def ratios_for(
         raise UnknownNameError("rule for ratios", rule, RULES)
     if not 1 <= budget <= 2:
         raise ParameterError(f"budget is in units of one network's multiplications, in [1, 2]; got {budget!r}.")
-    sets = spec.leaders()
+    sets = {name: groups for name, groups in spec.leaders().items() if name not in pinned}
     sizes = {name: group.size for name, group in spec.groups.items()}
 
+    def spread(values: np.ndarray) -> dict[str, float]:
+        own = {g.name: float(v) for groups, v in zip(sets.values(), values) for g in groups}
+        return {name: own.get(name, 0.0) for name in spec.groups}
+
     def cost(values: np.ndarray) -> float:
-        spread = {g.name: float(v) for groups, v in zip(sets.values(), values) for g in groups}
-        return relative_flops(terms, sizes, spread)
+        return relative_flops(terms, sizes, spread(values))
 
     if budget >= 2 - 1e-9 or budget <= 1 + 1e-9:
         values = np.full(len(sets), float(round(budget - 1)))
@@ -142,7 +146,7 @@ def ratios_for(
     else:
         wanted = np.array([1.0 if weights is None else weights.get(name, 0.0) for name in sets])
         values = qp_ratios(wanted, cost, budget, seed=seed)
-    return {g.name: float(v) for groups, v in zip(sets.values(), values) for g in groups}
+    return spread(values)
 
 
 def _bisect(make: Callable[[float], np.ndarray], cost: Callable[[np.ndarray], float], budget: float) -> np.ndarray:
@@ -185,6 +189,7 @@ def qp_ratios(
     """
     from scipy.optimize import minimize
 
+    search: Any = minimize
     weights = np.maximum(np.asarray(weights, dtype=np.float64), 1e-5)  # as in the authors' code: nothing is worthless
     rng = np.random.default_rng(seed)
     count = len(weights)
@@ -193,7 +198,7 @@ def qp_ratios(
     given.append(_greedy(order, cost, budget))
     found = list(given)
     for start in [*given, *rng.uniform(size=(starts, count))]:
-        result = minimize(
+        result = search(
             lambda r: -float(weights @ r),
             start,
             jac=lambda r: -weights,

@@ -90,9 +90,7 @@ def layer_tasks(
     return found
 
 
-def regression_data(
-    pair: Pair, batches: Iterable[Any], tasks: Sequence[LayerTask]
-) -> dict[str, tuple[Tensor, Tensor]]:
+def regression_data(pair: Pair, batches: Iterable[Any], tasks: Sequence[LayerTask]) -> dict[str, tuple[Tensor, Tensor]]:
     """All inputs and targets of some layers, for looking at; ``fit_layers`` keeps no data."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {task.layer.module: [] for task in tasks}
 
@@ -177,7 +175,9 @@ def fit_layers(
         grams: dict[str, Gram] = {}
         generator = torch.Generator().manual_seed(seed)
 
-        def add(task: LayerTask, x: Tensor, y: Tensor, grams: dict[str, Gram] = grams, generator: Any = generator) -> None:
+        def add(
+            task: LayerTask, x: Tensor, y: Tensor, grams: dict[str, Gram] = grams, generator: Any = generator
+        ) -> None:
             name = task.layer.module
             if name not in grams:
                 grams[name] = Gram.empty(task.rows_in.width * task.kernel, task.rows_out.width, x.device)
@@ -194,9 +194,7 @@ def fit_layers(
     return fits
 
 
-def _add(
-    gram: Gram, task: LayerTask, x: Tensor, y: Tensor, positions: int | None, generator: torch.Generator
-) -> None:
+def _add(gram: Gram, task: LayerTask, x: Tensor, y: Tensor, positions: int | None, generator: torch.Generator) -> None:
     """Add a batch, a few samples at a time where the patches of all would need much memory."""
     spatial = 1 if x.ndim <= 2 else y.numel() // max(1, y.shape[0] * task.rows_out.width)
     spatial = spatial if positions is None else min(positions, spatial)
@@ -252,23 +250,27 @@ def fit_by_adam(
     lr : first learning rate
     """
     learners = {task.layer.module: _Learner(task, state, lr, max(1, steps - 1)) for task in tasks}
-    done = 0
-    while done < steps:
-        seen = 0
-
-        def counted() -> Iterable[Any]:
-            nonlocal seen
-            for batch in batches:
-                if done + seen >= steps:
-                    return
-                seen += 1
-                if progress is not None:
-                    progress((done + seen) / steps)
-                yield batch
-
-        pair.run(counted(), _visits(tasks, lambda task, x, y: learners[task.layer.module].step(x, y)))
-        done += seen
+    count = _Count(steps, progress)
+    visits = _visits(tasks, lambda task, x, y: learners[task.layer.module].step(x, y))
+    while count.done < steps:
+        pair.run(count.over(batches), visits)
     return [learner.finish(state) for learner in learners.values()]
+
+
+class _Count:
+    """Counts batches over several passes, up to a number."""
+
+    def __init__(self, most: int, progress: Callable[[float], None] | None) -> None:
+        self.done, self.most, self.progress = 0, most, progress
+
+    def over(self, batches: Iterable[Any]) -> Iterable[Any]:
+        for batch in batches:
+            if self.done >= self.most:
+                return
+            self.done += 1
+            if self.progress is not None:
+                self.progress(self.done / self.most)
+            yield batch
 
 
 class _Learner:
@@ -282,7 +284,9 @@ class _Learner:
         parts = [self.weight] if self.bias is None else [self.weight, self.bias]
         self.optimizer = torch.optim.Adam(parts, lr=lr)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, length)
-        apart = task.rows_out.only_a[:, None] & task.rows_in.only_b | task.rows_out.only_b[:, None] & task.rows_in.only_a
+        apart = (
+            task.rows_out.only_a[:, None] & task.rows_in.only_b | task.rows_out.only_b[:, None] & task.rows_in.only_a
+        )
         self.mask = (~apart).float().reshape([*apart.shape, *[1] * (self.weight.ndim - 2)])
         self.losses: list[float] = []
         self.spread = 0.0

@@ -25,11 +25,26 @@ _POINTWISE = (
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
 )
 _UNARY = {
-    *"relu gelu sigmoid tanh silu elu selu celu leaky_relu relu6 mish hardswish hardsigmoid hardtanh softplus".split(),
-    *"dropout dropout1d dropout2d abs neg exp log sqrt rsqrt square clamp clamp_min sin cos contiguous float double".split(),
-    *"half to type_as clone detach identity pow".split(),
+    *("relu", "gelu", "sigmoid", "tanh", "silu", "elu", "selu", "celu", "leaky_relu", "relu6", "mish"),
+    *("hardswish", "hardsigmoid", "hardtanh", "softplus", "dropout", "dropout1d", "dropout2d", "abs"),
+    *("neg", "exp", "log", "sqrt", "rsqrt", "square", "clamp", "clamp_min", "sin", "cos", "contiguous"),
+    *("float", "double", "half", "to", "type_as", "clone", "detach", "identity", "pow"),
 }
-_BINARY = {"add", "sub", "mul", "div", "truediv", "iadd", "isub", "imul", "itruediv", "maximum", "minimum", "add_", "mul_"}
+_BINARY = {
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "truediv",
+    "iadd",
+    "isub",
+    "imul",
+    "itruediv",
+    "maximum",
+    "minimum",
+    "add_",
+    "mul_",
+}
 _POOLING = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
 _SHAPELESS = {"size", "dim", "numel", "ndimension", "is_floating_point", "stride", "item", "getattr"}
 
@@ -249,7 +264,7 @@ class Follower:
 
     def _do_permute(self, node: fx.Node, first: list[Axis], value: Any) -> Any:
         order = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
-        return [first[int(d)] for d in order]  # type: ignore[arg-type, union-attr]
+        return [first[int(d)] for d in order]  # type: ignore[arg-type]
 
     def _do_transpose(self, node: fx.Node, first: list[Axis], value: Any) -> Any:
         a, b = int(node.args[1]), int(node.args[2])  # type: ignore[arg-type]
@@ -293,7 +308,8 @@ class Follower:
         return self._indexed(first, index, value)
 
     def _indexed(self, first: list[Axis], index: tuple[Any, ...], value: Any) -> Any:
-        found, place = [], 0
+        found: list[Axis] = []
+        place = 0
         for item in index:
             if item is None:
                 found.append(self.cells.run(1))

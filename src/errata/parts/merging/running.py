@@ -116,9 +116,7 @@ def _check_finite(x: Inputs, number: int) -> None:
             raise DataError(f"Batch {number} holds NaN or infinite numbers; the networks can't be compared on it.")
 
 
-def _advance(
-    graph: fx.Graph, module: nn.Module, x: Tensor, wanted: Collection[str]
-) -> Iterator[tuple[str, Tensor]]:
+def _advance(graph: fx.Graph, module: nn.Module, x: Tensor, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
     """Run a network by its graph and yield the activations wanted; stops after the last one.
 
     ``"<node>:input"`` asks for the first input of a node.
@@ -153,13 +151,10 @@ def _compute(node: fx.Node, module: nn.Module, env: Mapping[fx.Node, Any], x: Te
         for name in str(node.target).split("."):
             holder = getattr(holder, name)
         return holder
-    args = fx.node.map_arg(node.args, lambda n: env[n])
-    kwargs = fx.node.map_arg(node.kwargs, lambda n: env[n])
+    args: Any = fx.node.map_arg(node.args, lambda n: env[n])
+    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: env[n])
     if node.op == "call_module":
-        called = module.get_submodule(str(node.target))
-        if getattr(called, "inplace", False) is True:  # what was seen before must not change afterwards
-            return called(args[0].clone(), *args[1:], **kwargs)
-        return called(*args, **kwargs)
+        return module.get_submodule(str(node.target))(*args, **kwargs)
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     return node.target(*args, **kwargs)  # type: ignore[operator]

@@ -89,7 +89,8 @@ def _cut(cells: Cells, axis: Run, sizes: list[int]) -> list[Axis] | None:
 
 
 def _pieces(cells: Cells, parts: tuple[int, ...], sizes: list[int]) -> list[Axis] | None:
-    if not all([cells.block(part, sizes[2]) for part in parts]):
+    fits = [cells.block(part, sizes[2]) for part in parts]
+    if not all(fits):
         return None
     return [Pieces(parts), Split(parts, sizes[2], "blocks"), Split(parts, sizes[2], "inside")]
 
@@ -100,9 +101,7 @@ def pick(cells: Cells, axes: Sequence[Axis], dim: int, index: int | None) -> lis
     rest = [a for k, a in enumerate(axes) if k != dim]
     if isinstance(chosen, Pieces) and index is not None:
         cell = chosen.cells[index]
-        return [
-            Split((cell,), a.unit, a.part) if isinstance(a, Split) and a.cells == chosen.cells else a for a in rest
-        ]
+        return [Split((cell,), a.unit, a.part) if isinstance(a, Split) and a.cells == chosen.cells else a for a in rest]
     cells.fix(chosen)
     return rest
 

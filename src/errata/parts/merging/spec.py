@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
 from errata.errors import DataError, ParameterError, UnknownNameError
@@ -22,7 +21,7 @@ OUTPUT = "output"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the units of a group lie: from ``start`` on along an axis of a parameter or node, ``inner`` numbers each."""
+    """Where the units of a group lie: from ``start`` on along an axis of a tensor, ``inner`` numbers each."""
 
     name: str
     axis: int
@@ -80,7 +79,7 @@ class PermutationSpec:
     Examples
     --------
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-    >>> spec = PermutationSpec.of(model, torch.zeros(1, 2))
+    >>> spec = PermutationSpec.of(model, model[0].weight[:1])
     >>> [(g.name, g.size, [str(p) for p in g.state]) for g in spec.groups.values()]
     [('0.weight:0', 3, ['0.weight:0', '0.bias:0', '2.weight:1'])]
     """
@@ -181,7 +180,13 @@ def _collect(followed: Follower, model: nn.Module) -> PermutationSpec:
             if free and leaf not in names and followed.out_axis.get(parameter) == axis:
                 names[leaf] = f"{parameter}:{axis}" + (f"[{number}]" if len(segments) > 1 else "")
                 groups[names[leaf]] = Group(names[leaf], cells.size[leaf], cells.unit[leaf])
-            name = names.get(leaf) if free else OUTPUT if leaf in result and followed.out_axis.get(parameter) == axis else None
+            name = (
+                names.get(leaf)
+                if free
+                else OUTPUT
+                if leaf in result and followed.out_axis.get(parameter) == axis
+                else None
+            )
             if free and name is not None:
                 groups[name].state.append(Place(parameter, axis, start, inner))
             stretches.append((name, cells.size[leaf], inner))
@@ -274,6 +279,3 @@ def _place(text: str, known: Mapping[str, Any], what: str) -> Place:
     if name not in known or not axis.lstrip("-").isdigit():
         raise UnknownNameError(f"{what} for a permutation", text, known, f"Write it as '{what}:axis'.")
     return Place(name, int(axis))
-
-
-_ = torch

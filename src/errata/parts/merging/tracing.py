@@ -49,9 +49,11 @@ class _Valued(fx.Proxy):
         return self.value.device
 
     def __len__(self) -> int:
+        self.tracer.asked = True  # type: ignore[attr-defined]
         return len(self.value)
 
     def __index__(self) -> int:
+        self.tracer.asked = True  # type: ignore[attr-defined]
         return int(self.value)
 
     __int__ = __index__
@@ -62,9 +64,10 @@ class _Valued(fx.Proxy):
 
 class _Tracer(fx.Tracer):
     def __init__(self, example: Any) -> None:
-        super().__init__(autowrap_modules=())
+        super().__init__()
         self.example = example
         self.running = False
+        self.asked = False  # whether a number was asked for, which then is a constant of the graph
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val if self.running else super().getattr(attr, attr_val, parameter_proxy_cache)
@@ -97,6 +100,8 @@ class _Tracer(fx.Tracer):
             return self.example
         if kind == "call_function":
             return target(*given, **named)
+        if kind == "call_method" and target in ("item", "tolist", "numpy"):
+            raise TypeError(f"it takes numbers out of a tensor ({target})")
         if kind == "call_method":
             return getattr(given[0], target)(*given[1:], **named)
         if kind == "call_module":
@@ -108,11 +113,13 @@ class _Tracer(fx.Tracer):
             return holder
         return None  # the output
 
-    def to_bool(self, obj: fx.Proxy) -> bool:
-        return bool(obj.value)  # type: ignore[attr-defined]
+    def to_bool(self, obj: Any) -> bool:
+        if isinstance(obj.value, Tensor):
+            raise TypeError("its way depends on the numbers in a tensor")
+        return bool(obj.value)
 
-    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        return iter([obj[i] for i in range(len(obj.value))])  # type: ignore[attr-defined]
+    def iter(self, obj: Any) -> Iterator[Any]:
+        return iter([obj[i] for i in range(len(obj.value))])
 
     def keys(self, obj: fx.Proxy) -> Any:
         raise TypeError("inputs by name (dicts) are taken apart")
@@ -155,6 +162,14 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
     for module in model.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]  # activations are looked at after the next step
+    made, asked = _trace(model, example)
+    if asked:
+        _free_rows(made, _trace(model, torch.cat([example, example[:1]]))[0], len(example))
+    made.graph.eliminate_dead_code()
+    return made
+
+
+def _trace(model: nn.Module, example: Tensor) -> tuple[fx.GraphModule, bool]:
     tracer = _Tracer(example)
     try:
         with torch.no_grad():
@@ -170,6 +185,30 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
     for node in graph.nodes:
         if node.kwargs.get("inplace") is True:
             node.kwargs = {**node.kwargs, "inplace": False}
-    made = fx.GraphModule(tracer.root, graph)  # type: ignore[arg-type]
-    made.graph.eliminate_dead_code()
-    return made
+    return fx.GraphModule(tracer.root, graph), tracer.asked
+
+
+def _free_rows(graph: fx.GraphModule, other: fx.GraphModule, rows: int) -> None:
+    """Where the number of rows became a constant (``len(x)``), ask the input for it.
+
+    The constants meant are those that differ when there is one row more.
+    """
+    nodes = list(graph.graph.nodes)
+    if [n.name for n in nodes] != [n.name for n in other.graph.nodes]:
+        raise UntraceableError(
+            "The network does other steps for another number of rows, so it can't be followed. Write its permutations "
+            "down by hand: PermutationSpec.by_hand(model, groups), see its documentation."
+        )
+    entry = next(n for n in nodes if n.op == "placeholder")
+    with graph.graph.inserting_after(entry):
+        size = graph.graph.call_method("size", (entry, 0))
+        size.meta["value"] = rows
+
+    def freed(one: Any, another: Any) -> Any:
+        if isinstance(one, (tuple, list)) and isinstance(another, (tuple, list)) and len(one) == len(another):
+            return type(one)(freed(a, b) for a, b in zip(one, another))
+        return size if type(one) is int and one == rows and another == rows + 1 else one
+
+    for node, twin in zip(nodes, other.graph.nodes):
+        node.args = freed(node.args, twin.args)
+        node.kwargs = {k: freed(v, twin.kwargs[k]) for k, v in node.kwargs.items()}

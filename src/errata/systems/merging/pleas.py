@@ -2,15 +2,15 @@
 
 Two networks of one architecture, trained from different beginnings on different data, compute much the same features in
 another order. PLeaS finds for each unit of the one its partner in the other, merges the pairs that are alike and keeps
-the others of both networks side by side, as many as a budget between one and two networks' cost allows. Then every layer
-is fitted by least squares so that, on unlabelled inputs, it answers the features that the two networks have. No labels
-are used; what comes out imitates both, so it can't be better than both together.
+the others of both networks side by side, as many as a budget between one and two networks' cost allows. Then every
+layer is fitted by least squares so that, on unlabelled inputs, it answers the features that the two networks have. No
+labels are used; what comes out imitates both, so it can't be better than both together.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,16 +20,18 @@ from torch import Tensor, nn
 
 from errata import systems
 from errata.errors import DataError, ParameterError, UnknownNameError
-from errata.parts.merging.blocks import Blocks, Layout, axis_layout, class_layout, divide, merge_states
+from errata.parts.merging.blocks import Blocks, Layout, class_layout
+from errata.parts.merging.building import Builder
 from errata.parts.merging.matching import Matching, activation_matching, identity_matching, weight_matching
-from errata.parts.merging.modules import explicit, norms_of, reestimate_norms, widened
-from errata.parts.merging.ratios import Term, flop_terms, ratio_weights, ratios_for, relative_flops
+from errata.parts.merging.modules import explicit, reestimate_norms, widened
+from errata.parts.merging.probe import linear_probe
+from errata.parts.merging.ratios import flop_terms, ratio_weights, ratios_for, relative_flops
 from errata.parts.merging.regression import MEMORY, Fit, fit_by_adam, fit_layers, layer_tasks
 from errata.parts.merging.running import Pair, inputs_of
 from errata.parts.merging.spec import PermutationSpec
-from errata.parts.merging.tracing import UntraceableError, first_rows
+from errata.parts.merging.tracing import first_rows
 
-__all__ = ["MergedNetwork", "agreement_weights", "linear_probe", "partial_merge", "pleas"]
+__all__ = ["MergedNetwork", "agreement_weights", "linear_probe", "pleas"]
 
 MATCHINGS = ("activation", "weight", "identity")
 SOLVERS = ("closed", "adam", "none")
@@ -150,22 +152,23 @@ def pleas(
     home = next((p.device for p in model_a.parameters()), torch.device("cpu"))
     example = example.to(home)
     spec = PermutationSpec.of(model_a, example) if spec is None else spec
-    states = [_plain(m) for m in (model_a, model_b)]
+    states = _plain(model_a), _plain(model_b)
     spec.check(*states)
     names, output = _classes(model_a, model_b, example, classes)
     pair = Pair(spec, model_a, model_b, device)
     tell("matching units", 0.0)
     matched = match(pair, states, batches, matching, similarity, most, seed)
     terms = flop_terms(spec, model_a, example)
-    build = _Builder(model_a, spec, states, matched, head, output, full == "code")
+    build = Builder(model_a, spec, states, matched, head, output, full == "code")
+    pinned = build.pinned(example)
     if ratios is None:
         weights = None
         if rule == "qp" and 1 < budget < 2:
             tell("weighing layers", 0.0)
             weights = agreement_weights(build, pair, batches, budget, norm_batches)
-        shares = ratios_for(spec, terms, budget, rule=rule, weights=weights, seed=seed)
+        shares = ratios_for(spec, terms, budget, rule=rule, weights=weights, pinned=pinned, seed=seed)
     else:
-        shares = _shares(spec, ratios)
+        shares = _shares(spec, ratios, pinned)
     blocks = build.divide(shares)
     state, norms = build.state(blocks)
     fits: list[Fit] = []
@@ -177,14 +180,21 @@ def pleas(
 
         if solver == "closed":
             fits = fit_layers(
-                *(pair, batches, tasks, state),
-                **{"most": most, "ridge": ridge, "ridge_to": ridge_to, "positions": positions},
-                **{"memory": memory, "seed": seed, "progress": share},
+                pair,
+                batches,
+                tasks,
+                state,
+                most=most,
+                ridge=ridge,
+                ridge_to=ridge_to,
+                positions=positions,
+                memory=memory,
+                seed=seed,
+                progress=share,
             )
         else:
             fits = fit_by_adam(pair, batches, tasks, state, steps=steps, lr=lr, progress=share)
     model = widened(model_a, state, norms)
-    _try(model, example)
     if norm_batches != 0:
         tell("estimating norms", 0.0)
         reestimate_norms(model.to(pair.device), batches, norm_batches)
@@ -199,7 +209,7 @@ pleas.card = systems.card("pleas")  # type: ignore[attr-defined]
 
 def match(
     pair: Pair,
-    states: Sequence[Mapping[str, Tensor]],
+    states: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     batches: Iterable[Any],
     matching: str,
     similarity: str = "cdist",
@@ -221,51 +231,8 @@ def _correlated(pair: Pair, found: Matching, batches: Iterable[Any], most: int |
     return found
 
 
-def partial_merge(
-    spec: PermutationSpec,
-    model_a: nn.Module,
-    model_b: nn.Module,
-    blocks: Mapping[str, Blocks],
-    *,
-    head: str = "halve",
-    output: Layout | None = None,
-) -> nn.Module:
-    """The merged network before least squares: merged units averaged, separate ones side by side."""
-    state = merge_states(spec, _plain(model_a), _plain(model_b), blocks, head=head, output=output)
-    layouts = {n: axis_layout(spec.axes[n][0], blocks) for n in state if n in spec.axes and state[n].ndim == 1}
-    return widened(model_a, state, norms_of(model_a, layouts))
-
-
-class _Builder:
-    """Builds partial merges of one pair at several ratios."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        spec: PermutationSpec,
-        states: Sequence[Mapping[str, Tensor]],
-        matching: Matching,
-        head: str,
-        output: Layout | None,
-        as_code: bool,
-    ) -> None:
-        self.model, self.spec, self.states, self.matching = model, spec, states, matching
-        self.head, self.output, self.as_code = head, output, as_code
-
-    def divide(self, ratios: Mapping[str, float]) -> dict[str, Blocks]:
-        return divide(self.spec, self.matching.similarity, self.matching.perm, ratios, as_code=self.as_code)
-
-    def state(self, blocks: Mapping[str, Blocks]) -> tuple[dict[str, Tensor], dict[str, list[list[int]]]]:
-        state = merge_states(self.spec, *self.states, blocks, head=self.head, output=self.output)
-        layouts = {n: axis_layout(a[0], blocks) for n, a in self.spec.axes.items() if n in state and len(a) == 1}
-        return state, norms_of(self.model, layouts)
-
-    def network(self, ratios: Mapping[str, float]) -> nn.Module:
-        return widened(self.model, *self.state(self.divide(ratios)))
-
-
 def agreement_weights(
-    build: _Builder, pair: Pair, batches: Iterable[Any], budget: float, norm_batches: int | None = 101
+    build: Builder, pair: Pair, batches: Iterable[Any], budget: float, norm_batches: int | None = 101
 ) -> dict[str, float]:
     """What keeping each group separate is worth, for the "qp" rule (``ratio_weights``).
 
@@ -293,64 +260,6 @@ def agreement_weights(
     one = {name: measure([name]) for name in sets}
     others = {name: measure([n for n in sets if n != name]) for name in sets}
     return ratio_weights(one, others, budget, merged=merged, separate=separate)
-
-
-def linear_probe(
-    model: nn.Module,
-    batches: Iterable[Any],
-    num_classes: int,
-    *,
-    epochs: int = 50,
-    lr: float = 1e-3,
-    seed: int = 0,
-) -> nn.Module:
-    """Train a new last layer on labelled batches (x, y), the rest of the network as it is; changed in place.
-
-    Adam with a cosine schedule from ``lr`` to a tenth of it, as the authors do for tasks with different labels.
-
-    Parameters
-    ----------
-    model : ends in a linear layer
-    batches : of (x, y), y (B,) codes in [0, num_classes)
-    num_classes : K of the new layer
-    epochs, lr : of the training
-    seed : of the new layer and of the order
-    """
-    name, last = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
-    seen: list[Tensor] = []
-    handle = last.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
-    labels = []
-    model.eval()
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                x, y = (batch.x, batch.y) if hasattr(batch, "index") and hasattr(batch, "y") else batch[:2]
-                model(x.to(last.weight.device))
-                labels.append(torch.as_tensor(y).to(last.weight.device).long())
-    finally:
-        handle.remove()
-    features, target = torch.cat(seen), torch.cat(labels)
-    features, target = features[target >= 0], target[target >= 0]
-    generator = torch.Generator().manual_seed(seed)
-    probe = nn.Linear(last.in_features, num_classes).to(features)
-    with torch.no_grad():
-        bound = last.in_features**-0.5
-        for part in (probe.weight, probe.bias):
-            part.copy_(torch.rand(part.shape, generator=generator) * 2 * bound - bound)
-    size = min(128, len(features))
-    steps = epochs * -(-len(features) // size)
-    optimizer = torch.optim.Adam(probe.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=lr / 10)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(features), generator=generator).split(size):
-            rows = rows.to(features.device)
-            loss = nn.functional.cross_entropy(probe(features[rows]), target[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], probe)
-    return model
 
 
 # -- small steps ------------------------------------------------------------------------------------------------------
@@ -393,7 +302,8 @@ def _classes(
     if given is None:
         if counts[0] != counts[1]:
             raise DataError(
-                f"The networks answer {counts[0]} and {counts[1]} classes; name them: classes=(names of A's, names of B's)."
+                f"The networks answer {counts[0]} and {counts[1]} classes; name them: "
+                "classes=(names of A's, names of B's)."
             )
         return list(range(counts[0])), None
     for names, count in zip(given, counts):
@@ -404,9 +314,11 @@ def _classes(
     return names, None if same else layout
 
 
-def _shares(spec: PermutationSpec, ratios: Mapping[str, float] | float) -> dict[str, float]:
+def _shares(
+    spec: PermutationSpec, ratios: Mapping[str, float] | float, pinned: Collection[str] = ()
+) -> dict[str, float]:
     if isinstance(ratios, (int, float)):
-        ratios = {name: float(ratios) for name in spec.groups}
+        ratios = {name: 0.0 if group.tied in pinned else float(ratios) for name, group in spec.groups.items()}
     for name in ratios:
         if name not in spec.groups:
             raise UnknownNameError("group of units", name, spec.groups)
@@ -414,24 +326,12 @@ def _shares(spec: PermutationSpec, ratios: Mapping[str, float] | float) -> dict[
     odd = next((name for name, r in shares.items() if not 0 <= r <= 1), None)
     if odd is not None:
         raise ParameterError(f"The ratio of '{odd}' must be in [0, 1]; got {shares[odd]!r}.")
+    fixed = next((name for name, r in shares.items() if r > 0 and spec.groups[name].tied in pinned), None)
+    if fixed is not None:
+        raise ParameterError(f"The units of '{fixed}' can't be kept separate. " + spec.notes[-1])
     return shares
 
 
 def _kept(spec: PermutationSpec, blocks: Mapping[str, Blocks]) -> dict[str, float]:
     """The shares that were really kept separate: of whole units, not of a quantile."""
     return {name: len(blocks[name].separate_a) / group.size for name, group in spec.groups.items()}
-
-
-def _try(model: nn.Module, example: Tensor) -> None:
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(example)
-    except (RuntimeError, ValueError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UntraceableError(
-            f"The network computes sizes of its own and can't be made wider ({first[:200]}). Merge it with budget=1, give "
-            "ratios of 0 for the groups around attention, or build it with errata.models.Attention."
-        ) from error
-    finally:
-        model.train(training)
