@@ -11,7 +11,7 @@ READY := .venv/.ready
 ARGS ?=
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint docs format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -40,6 +40,9 @@ lint: $(READY) ## ruff, mypy, the floors of the house, and the documents' number
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_docs_numbers.py
 
+docs: $(READY) ## the site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+
 format: $(READY) ## let ruff mend what it can, and render the results into the documents
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -50,5 +53,5 @@ bench: $(READY) ## make bench SYSTEM=elr: measure a system's claim here
 	$(BIN)/errata bench $(SYSTEM) $(ARGS)
 
 clean: ## remove what the commands above have made, but for .venv
-	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis lightning_logs
+	rm -rf site build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis lightning_logs
 	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

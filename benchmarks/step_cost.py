@@ -62,7 +62,7 @@ class Trained:
             torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], system.gradient_clip)
         optimizer.step()
         if hasattr(system, "update_teachers"):
-            system.update_teachers(self.steps)
+            system.update_teachers()
 
 
 def timed(work: Any, device: str) -> float:

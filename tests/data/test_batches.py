@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from errata.data import Batches, IndexedDataset, loader
-from errata.data.batches import BatchOrder
+from errata.data import Batches, IndexedDataset, Passes, loader
+from errata.data.batches import BatchOrder, balanced_subset
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch
 
@@ -217,3 +217,48 @@ def test_two_real_processes_share_every_batch(tmp_path):
     assert first[0] + second[0] == order[:10]
     assert first[1] + second[1] == order[10:]
     assert [len(first[1]), len(second[1])] == [5, 6]
+
+
+@settings(deadline=None)
+@given(strata=st.lists(st.integers(0, 4), min_size=1, max_size=60), share=st.floats(0.05, 1), seed=st.integers(0, 9))
+def test_a_subset_has_as_many_of_each_class_as_it_can(strata, share, seed):
+    strata = np.array(strata)
+    count = max(1, int(share * len(strata)))
+    order = np.random.default_rng(seed).permutation(len(strata))
+    chosen = balanced_subset(order, strata, count)
+    assert len(chosen) == len(set(chosen.tolist())) == count
+    sizes, taken = np.bincount(strata, minlength=5), np.bincount(strata[chosen], minlength=5)
+    left = [k for k in range(5) if taken[k] < sizes[k]]
+    if left:  # whoever has rows left has at most one fewer than anybody else
+        assert taken.max() - min(taken[k] for k in left) <= 1
+
+
+def test_an_epoch_may_be_a_balanced_subset_that_is_drawn_anew():
+    y = torch.tensor([0] * 90 + [1] * 10)
+    batches = Batches(torch.arange(100), y, batch_size=8, per_epoch=20, seed=3)
+    assert len(batches) == 3
+    served = []
+    for epoch in range(4):
+        batches.set_epoch(epoch)
+        rows = torch.cat([b.index for b in batches])
+        assert y[rows].bincount().tolist() == [10, 10]
+        assert not torch.equal(y[rows], y[rows].sort().values)  # the classes are mixed
+        served.append(set(rows.tolist()))
+    assert len(set.union(*served)) > 40
+    with pytest.raises(ParameterError, match="rows of an epoch"):
+        Batches(torch.arange(4), y[:4], batch_size=2, per_epoch=0)
+
+
+def test_passes_have_orders_of_their_own_that_depend_on_seed_and_epoch():
+    def orders(epoch):
+        twice = Passes(Batches(torch.arange(50), torch.arange(50), batch_size=50), 2)
+        twice.set_epoch(epoch)
+        return [batch.index.tolist() for batch in twice]
+
+    first, second = orders(0)
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert orders(0) == [first, second]
+    assert orders(1)[0] not in (first, second)
+    with pytest.raises(ParameterError, match="passes"):
+        Passes([], 0)

@@ -175,6 +175,15 @@ def test_the_same_seed_gives_the_same_ledger(digits):
     assert a.ledger.trust.tobytes() != c.ledger.trust.tobytes()
 
 
+def test_an_epoch_of_a_balanced_subset_still_knows_every_row_by_and_by(digits):
+    x, _, given, _, _ = digits
+    run = train(x, given, system="elr", epochs=8, epoch_rows=len(x) // 2, **QUICK)
+    seen = run.system.visits.values
+    assert int(seen.sum()) == 8 * (len(x) // 2)
+    assert (seen > 0).float().mean() > 0.95
+    assert run.about["epoch_rows"] == len(x) // 2
+
+
 def test_a_system_of_ones_own(digits):
     from errata.systems.classification.ce import CrossEntropyTraining
 

@@ -52,6 +52,10 @@ def train(
         str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.", show_default="32-true")
     ] = None,
     augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
+    epoch_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of an epoch: a random subset, equal by class.", show_default="all"),
+    ] = None,
     out: options.OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     features: options.Features = None,
@@ -113,6 +117,7 @@ def train(
         resume=resume,
         progress=talk.progress,
         augment=augment,
+        epoch_rows=epoch_rows,
         **reading,
         **parameters,
     )

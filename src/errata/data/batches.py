@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch, world_size
 
-__all__ = ["BatchOrder", "Batches", "DecodingLoader", "IndexedDataset", "loader"]
+__all__ = ["BatchOrder", "Batches", "DecodingLoader", "IndexedDataset", "Passes", "balanced_subset", "loader"]
 
 
 class BatchOrder:
@@ -33,6 +33,8 @@ class BatchOrder:
     shuffle : a new order each epoch; else as given
     seed : of the order, together with the epoch
     drop_last : leave out an incomplete last batch
+    per_epoch : serve so many rows an epoch, drawn anew each time; all of them by default. Only with ``shuffle``.
+    strata : (M,) the class of each of the rows: a subset then has as many rows of each class as it can
 
     Examples
     --------
@@ -48,6 +50,8 @@ class BatchOrder:
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        per_epoch: int | None = None,
+        strata: np.ndarray | None = None,
     ) -> None:
         if int(batch_size) != batch_size or batch_size < 1:
             raise ParameterError(f"batch_size must be a whole number, 1 or more; got {batch_size!r}.")
@@ -58,6 +62,8 @@ class BatchOrder:
         self.shuffle = shuffle
         self.seed = int(seed)
         self.drop_last = drop_last
+        self.strata = None if strata is None else np.asarray(strata)
+        self.count = len(self.rows) if per_epoch is None else min(_whole(per_epoch), len(self.rows))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -75,7 +81,7 @@ class BatchOrder:
         With ``world`` processes a last batch too small to give a row to each is joined to the one before.
         """
         world = world_size() if world is None else world
-        total, size = len(self.rows), self.batch_size
+        total, size = self.count, self.batch_size
         edges = np.append(np.arange(0, total, size), total)
         last = edges[-1] - edges[-2] if len(edges) > 1 else 0
         if self.drop_last and last < size:
@@ -88,10 +94,13 @@ class BatchOrder:
         return len(self.bounds()) - 1
 
     def order(self) -> np.ndarray:
-        """(M,) the rows in the order of the current epoch, before they are cut into batches."""
+        """(count,) the rows in the order of the current epoch, before they are cut into batches."""
         if not self.shuffle:
-            return self.rows
-        return self.rows[np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))]
+            return self.rows[: self.count]
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
+        if self.count < len(self.rows) and self.strata is not None:
+            order = balanced_subset(order, self.strata, self.count)
+        return self.rows[order[: self.count]]
 
     def shares(self, rank: int, world: int) -> Iterator[np.ndarray]:
         """One process's rows of each global batch: its contiguous share, of the same length on all to within a row.
@@ -120,6 +129,79 @@ class BatchOrder:
         return self.shares(torch.distributed.get_rank() if world > 1 else 0, world)
 
 
+def balanced_subset(order: np.ndarray, strata: np.ndarray, count: int) -> np.ndarray:
+    """The first rows of an order that make a subset with as many rows of each class as it can have.
+
+    Parameters
+    ----------
+    order : (M,) row positions, in random order
+    strata : (M,) the class of each position
+    count : rows of the subset, at most M. Classes that are too small give all their rows, the others share the rest.
+
+    Returns
+    -------
+    (count,) positions, in the order given
+
+    Examples
+    --------
+    >>> balanced_subset(np.array([0, 1, 2, 3, 4, 5]), np.array([0, 0, 0, 0, 1, 1]), 4)
+    array([0, 1, 4, 5])
+    """
+    own = strata[order]
+    grouped = np.argsort(own, kind="stable")
+    _, starts, sizes = np.unique(own[grouped], return_index=True, return_counts=True)
+    place = np.empty(len(order), dtype=np.int64)  # of each row among those of its class
+    place[grouped] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return order[np.sort(np.lexsort((np.arange(len(order)), place))[:count])]
+
+
+def _whole(per_epoch: Any) -> int:
+    if isinstance(per_epoch, bool) or int(per_epoch) != per_epoch or per_epoch < 1:
+        raise ParameterError(f"The rows of an epoch must be a whole number, 1 or more; got {per_epoch!r}.")
+    return int(per_epoch)
+
+
+class Passes:
+    """Batches gone over several times an epoch, each time in a new order, for systems that train networks in turn.
+
+    Parameters
+    ----------
+    batches : an iterable of batches with a length; its ``set_epoch`` is called where it has one
+    passes : how often, 1 or more
+
+    Examples
+    --------
+    >>> twice = Passes(Batches(torch.arange(2), torch.arange(2), batch_size=1, shuffle=False), 2)
+    >>> len(twice), [batch.index.item() for batch in twice]
+    (4, [0, 1, 0, 1])
+    """
+
+    def __init__(self, batches: Any, passes: int) -> None:
+        if isinstance(passes, bool) or int(passes) != passes or passes < 1:
+            raise ParameterError(f"passes must be a whole number, 1 or more; got {passes!r}.")
+        self.batches = batches
+        self.passes = int(passes)
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> Passes:
+        """Itself: the place where Lightning looks for something with ``set_epoch``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose orders come next."""
+        self.epoch = int(epoch)
+
+    def __len__(self) -> int:
+        return self.passes * len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for turn in range(self.passes):
+            if hasattr(self.batches, "set_epoch"):
+                self.batches.set_epoch(self.epoch * self.passes + turn)
+            yield from self.batches
+
+
 class Batches:
     """Batches of in-memory (or memory-mapped) data by whole slices.
 
@@ -130,6 +212,7 @@ class Batches:
     batch_size : rows of a global batch; with several processes each gets its share of it
     index : (M,) the rows of ``x`` and ``y`` to serve, and what ``Batch.index`` says; all of them by default
     shuffle, seed, drop_last : see ``BatchOrder``
+    per_epoch : serve a random subset of so many rows each epoch, with as many of each class as it can have
 
     Examples
     --------
@@ -150,11 +233,20 @@ class Batches:
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        per_epoch: int | None = None,
     ) -> None:
         self.x = x
         self.y = torch.as_tensor(y)
         rows = _rows(len(x), len(self.y), index)
-        self.batch_order = BatchOrder(rows, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+        self.batch_order = BatchOrder(
+            rows,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            per_epoch=per_epoch,
+            strata=None if per_epoch is None else self.y.numpy()[rows],
+        )
 
     @property
     def batch_size(self) -> int:
@@ -270,6 +362,7 @@ def loader(
     shuffle: bool = True,
     seed: int = 0,
     drop_last: bool = False,
+    per_epoch: int | None = None,
 ) -> Batches | DecodingLoader:
     """The batches of ``x`` and ``y``: by slices for tensors and arrays, decoded by workers for a dataset.
 
@@ -278,19 +371,21 @@ def loader(
     x : (N, ...) tensor, array, memmap; or a map-style dataset of inputs
     y : (N,) int64 labels
     workers : processes that decode, for a dataset; 0 decodes in this process. The batches don't depend on it.
-    batch_size, index, shuffle, seed, drop_last : see ``Batches``
+    batch_size, index, shuffle, seed, drop_last, per_epoch : see ``Batches``
 
     Examples
     --------
     >>> type(loader(torch.zeros(4, 2), torch.zeros(4), batch_size=2)).__name__
     'Batches'
     """
+    how: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed, "drop_last": drop_last}
+    how["per_epoch"] = per_epoch
     if isinstance(x, (Tensor, np.ndarray)):
-        return Batches(x, y, batch_size=batch_size, index=index, shuffle=shuffle, seed=seed, drop_last=drop_last)
-    dataset = IndexedDataset(x, torch.as_tensor(y))
-    order = BatchOrder(
-        _rows(len(dataset), len(dataset), index), batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
-    )
+        return Batches(x, y, index=index, **how)
+    labels = torch.as_tensor(y)
+    dataset = IndexedDataset(x, labels)
+    rows = _rows(len(dataset), len(dataset), index)
+    order = BatchOrder(rows, **how, strata=None if per_epoch is None else labels.numpy()[rows])
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*worker processes.*"

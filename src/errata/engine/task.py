@@ -42,7 +42,7 @@ class Task:
     trained: np.ndarray
     held: np.ndarray
     system: System
-    batches: Renumbered
+    batches: Any
     held_batches: Any
     recipe: Recipe
     model_spec: dict[str, Any] | str
@@ -60,6 +60,7 @@ def prepare(
     validation: float,
     augment: bool,
     seed: int,
+    epoch_rows: int | None = None,
 ) -> Task:
     """Encode the data, choose the rows to train on, build network, system and batches; see ``errata.train``."""
     from errata import data as room
@@ -88,7 +89,9 @@ def prepare(
         "model": spec,
         "batch_size": recipe.batch_size,
         "seed": seed,
+        **({"epoch_rows": epoch_rows} if epoch_rows is not None else {}),
     }
+    served = Renumbered(room.loader(inputs, given, index=trained, per_epoch=epoch_rows, **more), trained, len(codes))
     return Task(
         data=data,
         encoder=encoder,
@@ -96,7 +99,7 @@ def prepare(
         trained=trained,
         held=held,
         system=system,
-        batches=Renumbered(room.loader(inputs, given, index=trained, **more), trained, len(codes)),
+        batches=served if system.passes == 1 else room.Passes(served, system.passes),
         held_batches=room.loader(inputs, given, index=held, shuffle=False, **more) if len(held) else None,
         recipe=recipe,
         model_spec=spec,

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
+from typing import Any
 
+import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import errata
+from errata.data import Passes
 from errata.errors import ParameterError
 from errata.parts import Batch, SampleMemory, Views
 from errata.systems.classification.elr import (
@@ -222,15 +228,56 @@ class TestELRPlus:
         weights = [started]
         original = system.update_teachers
 
-        def recording(step: int) -> None:
-            assert step == len(weights)
+        def recording() -> None:
             weights.append(system.model[0].weight.detach().clone())
-            original(step)
+            original()
+            assert system.steps == [len(weights) - 1] * 2
 
         system.update_teachers = recording  # type: ignore[method-assign]
         fit(system, batches(problem), epochs=2, accumulate_grad_batches=2)
         assert len(weights) == 1 + 4  # 4 batches an epoch, two of them a step
         torch.testing.assert_close(system.teacher.model[0].weight, torch.stack(weights).mean(0))  # the plain mean
+
+    def test_an_epoch_trains_one_network_whole_and_then_the_other(self) -> None:
+        problem = make_problem()
+        system = EarlyLearningRegularizationPlus(
+            problem.network(), 3, len(problem), scheduler="constant", ema_update=False, weight_decay=0.1
+        )
+        seen: list[list[Tensor]] = []
+
+        class Watch(pl.Callback):
+            def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+                networks = (system.model, system.second_model, system.teacher.model, system.second_teacher.model)
+                seen.append([network[0].weight.detach().clone() for network in networks])
+
+        fit(system, Passes(batches(problem), 2), epochs=2, callbacks=[Watch()])
+        assert len(seen) == 2 * 2 * 4  # 4 batches, for each of two networks, in each of two epochs
+        for before, after, step in zip(seen, seen[1:], range(1, 16)):
+            first, second = ((0, 2), (1, 3)) if step // 4 % 2 == 0 else ((1, 3), (0, 2))
+            assert all(not torch.equal(before[i], after[i]) for i in first), step
+            assert all(torch.equal(before[i], after[i]) for i in second), step  # no step, no decay, no averaging
+        assert system.steps == [8, 8]
+
+    def test_train_makes_the_passes_and_a_resumed_run_ends_the_same(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(60, 4)).astype("float32"), rng.integers(0, 2, 60)
+        options = {"system": "elr-plus", "batch_size": 16, "device": "cpu", "progress": False, "ema_step": 8}
+        whole = errata.train(x, y, epochs=4, **options)
+        assert whole.system.steps == [16, 16]
+        errata.train(x, y, epochs=2, out=tmp_path, scheduler="constant", **options)
+        resumed = errata.train(x, y, epochs=4, out=tmp_path, resume=True, scheduler="constant", **options)
+        straight = errata.train(x, y, epochs=4, scheduler="constant", **options)
+        assert resumed.system.steps == [16, 16]
+        np.testing.assert_array_equal(resumed.predict_proba(x), straight.predict_proba(x))
+        np.testing.assert_array_equal(resumed.ledger.trust, straight.ledger.trust)
+
+    def test_turns_by_batches_go_over_the_data_once(self) -> None:
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(32, 4)).astype("float32"), rng.integers(0, 2, 32)
+        run = errata.train(x, y, system="elr-plus", turns="batches", epochs=1, batch_size=16, progress=False)
+        assert run.system.steps == [2, 2]
+        assert plus(turns="batches").passes == 1
+        assert plus().passes == 2
 
     def test_the_second_network_starts_elsewhere_and_the_seed_decides_where(self) -> None:
         first, second = plus(), plus()
@@ -299,7 +346,14 @@ class TestELRPlus:
 
     @pytest.mark.parametrize(
         "wrong",
-        [{"ema_alpha": 1.5}, {"mixup_alpha": -1}, {"ema_step": -1}, {"coef_step": -2}, {"reweight_labels": "yes"}],
+        [
+            {"turns": "days"},
+            {"ema_alpha": 1.5},
+            {"mixup_alpha": -1},
+            {"ema_step": -1},
+            {"coef_step": -2},
+            {"reweight_labels": "yes"},
+        ],
     )
     def test_values_that_make_no_sense(self, wrong: dict[str, object]) -> None:
         with pytest.raises(ParameterError, match=next(iter(wrong))):

@@ -237,14 +237,16 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
     ema_step : steps of that ramp; a value below 1 is a share of the training. The authors' 40,000 are half of theirs.
     coef_step : steps of a ramp of ``lambda_``, or a share of the training; 0 for none (40,000 for CIFAR-100)
     reweight_labels : multiply the mixed labels by the targets; "auto" as the authors' code, for 100 classes only
+    turns : "epochs": each epoch trains the first network on all data and then the second, whose teacher is by then a
+        new one, as the authors do; "batches": both on each batch
     training : optimiser, schedule, views; see ``System``
 
     Notes
     -----
-    Both networks are trained on each batch, by the sum of their losses with one optimiser; neither loss depends on the
-    other network's weights, so this is what two optimisers do. The authors take turns by epochs on one GPU, so that a
-    teacher stands still while the other network learns; on two GPUs they train both at once, with teachers of the epoch
-    before.
+    Taking turns by epochs needs a loader that goes over the data twice an epoch: ``errata.train`` makes it, for a
+    Trainer of your own use ``errata.data.Passes(loader, 2)``. With an ordinary loader both networks are trained on each
+    batch, by the sum of their losses. The one optimiser does what two would: neither loss depends on the other net's
+    weights, and a network that is not trained has no gradient and stays as it is, without momentum or weight decay.
     The averaged networks stay in training mode, so their batch normalisation uses the batch's statistics, as the
     authors' do; they start as copies of their students, while the authors draw them anew (the ramp makes both vanish).
     Predictions are the mean of both networks' logits.
@@ -276,9 +278,12 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
         ema_step: float = 40_000,
         coef_step: float = 0,
         reweight_labels: bool | str = "auto",
+        turns: str = "epochs",
         **training: Any,
     ) -> None:
         super().__init__(model, num_classes, num_samples, **training)
+        if turns not in ("epochs", "batches"):
+            raise ParameterError(f"turns must be 'epochs' or 'batches'; got {turns!r}.")
         if reweight_labels not in (True, False, "auto"):
             raise ParameterError(f"reweight_labels must be True, False or 'auto'; got {reweight_labels!r}.")
         if not 0 <= ema_alpha <= 1:
@@ -292,6 +297,7 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
         self.ema_step = ema_step
         self.coef_step = coef_step
         self.reweight_labels = reweight_labels
+        self.turns = turns
         self.random = SharedRandom()
         self.second_model = fresh_copy(model, self.random.derived_seed()) if second_model is None else second_model
         if self.second_model is model:
@@ -299,30 +305,53 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
         self.teacher = EMATeacher(model, train_mode=True)
         self.second_teacher = EMATeacher(self.second_model, train_mode=True)
         self.second_belief = SampleMemory(num_samples, (num_classes,), topk=self.belief_topk)
+        self.steps = [0, 0]  # that each network has made
+        self._trained: set[int] = set()  # the networks with a gradient for the next step
         self._told = False
+
+    @property
+    def passes(self) -> int:  # type: ignore[override]
+        """How often an epoch goes over the data: once for each network that is trained on its own."""
+        return 2 if self.turns == "epochs" else 1
+
+    @property
+    def find_unused_parameters(self) -> bool:
+        """Whether distributed data parallel has to expect parameters without a gradient: the other network's."""
+        return self.turns == "epochs"
 
     def forward(self, x: Any) -> Tensor:
         """Logits (B, K): the mean of both networks'."""
         x = self.views.plain(x)
         return (self.model(x) + self.second_model(x)) / 2
 
-    def training_step(self, batch: Batch) -> Tensor:
-        one_hot = F.one_hot(batch.y, self.num_classes).float()
-        lambda_ = self.lambda_ * sigmoid_rampup(self.global_step + 1, self._steps(self.coef_step))
-        loss = one_hot.new_zeros(())
-        for student, teacher in ((self.model, self.second_teacher), (self.second_model, self.teacher)):
-            x = self.views.weak(batch.x)
-            mix = Mix.draw(one_hot, self._alpha(x), generator=self.random.generator)
-            logits = student(mix(x) if mix.weight < 1 else x)
-            target = self._update_target(student, batch.index, in_float32(teacher(x)).softmax(1))
-            labels, q = mix(one_hot), mix(target)
-            if self._reweights:
-                labels = reweighted_labels(labels, q)
-            loss = loss + loss_elr_plus(logits, labels, q, lambda_).mean()
-        return loss
+    def training_step(self, batch: Batch, batch_idx: int | None = None) -> Tensor:
+        networks = self._whose_turn(batch_idx)
+        self._trained.update(networks)
+        return torch.stack([self._loss(network, batch) for network in networks]).sum()
 
-    def _update_target(self, student: nn.Module, index: Tensor, predicted: Tensor) -> Tensor:
-        if student is self.model:
+    def _whose_turn(self, batch_idx: int | None) -> tuple[int, ...]:
+        """The networks to train on a batch: one where the epoch's loader makes a pass for each, else both."""
+        loader = self._trainer and self._trainer.train_dataloader
+        if batch_idx is None or self.turns == "batches" or getattr(loader, "passes", 1) != self.passes:
+            return (0, 1)
+        return (int(batch_idx >= self._trainer.num_training_batches // 2),)
+
+    def _loss(self, network: int, batch: Batch) -> Tensor:
+        student = (self.model, self.second_model)[network]
+        teacher = (self.second_teacher, self.teacher)[network]  # the other network's
+        one_hot = F.one_hot(batch.y, self.num_classes).float()
+        x = self.views.weak(batch.x)
+        mix = Mix.draw(one_hot, self._alpha(x), generator=self.random.generator)
+        logits = student(mix(x) if mix.weight < 1 else x)
+        target = self._update_target(network, batch.index, in_float32(teacher(x)).softmax(1))
+        labels, q = mix(one_hot), mix(target)
+        if self._reweights:
+            labels = reweighted_labels(labels, q)
+        lambda_ = self.lambda_ * sigmoid_rampup(self.steps[network] + 1, self._steps(self.coef_step))
+        return loss_elr_plus(logits, labels, q, lambda_).mean()
+
+    def _update_target(self, network: int, index: Tensor, predicted: Tensor) -> Tensor:
+        if network == 0:
             return self.observe(index, probabilities=predicted)
         return self.second_belief.ema(index, predicted, self.beta)
 
@@ -342,17 +371,30 @@ class EarlyLearningRegularizationPlus(EarlyLearningRegularization):
         """A number of steps; a share of the training is turned into one."""
         if not 0 < length < 1:
             return length
-        return length * self.trainer.estimated_stepping_batches
+        loader = self.trainer.train_dataloader
+        return length * self.trainer.estimated_stepping_batches / getattr(loader, "passes", 1)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self.update_teachers(self.global_step + 1)
+        self.update_teachers()
 
-    def update_teachers(self, step: int) -> None:
-        """Average the networks' weights into their teachers, after the optimiser's step number ``step``, from 1."""
-        momentum = ema_momentum(step, self.ema_alpha, self.ema_update, self._steps(self.ema_step))
-        self.teacher.update(self.model, momentum)
-        self.second_teacher.update(self.second_model, momentum)
+    def update_teachers(self) -> None:
+        """Average the weights of the networks that have just made a step into their teachers."""
+        pairs = ((self.teacher, self.model), (self.second_teacher, self.second_model))
+        for network in sorted(self._trained):
+            self.steps[network] += 1
+            teacher, student = pairs[network]
+            length = self._steps(self.ema_step)
+            teacher.update(student, ema_momentum(self.steps[network], self.ema_alpha, self.ema_update, length))
+        self._trained.clear()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["errata"]["steps"] = list(self.steps)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.steps = list(checkpoint.get("errata", {}).get("steps", self.steps))
 
     def belief_in(self, rows: Tensor) -> Tensor:
         """The mean of what both networks' targets say of some samples."""
