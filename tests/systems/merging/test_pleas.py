@@ -157,7 +157,7 @@ def test_adam_comes_near_the_closed_form():
     closed = pleas(a, b, [x], budget=1.3)
     for slow, best in zip(adam.fits, closed.fits):
         assert best.after <= slow.after * 1.001 + 1e-6
-        assert slow.after <= slow.before
+        assert slow.after <= slow.before + 1e-6
     assert len(first.fits) == 0
     for task in layer_tasks(adam.spec, a, adam.blocks):
         weight = adam.model.state_dict()[f"{task.layer.module}.weight"]
