@@ -2,9 +2,9 @@
 item, numbers, masks and boxes.
 
 Real errors where the data have them (people's votes against the truth, distant against clean entity labels); elsewhere
-errors are planted, with five seeds. ``python benchmarks/kinds.py`` writes ``benchmarks/results/kinds.json``; cases that are named
-are measured anew, the others kept. Scores are
-average precisions of ``1 - trust`` in finding what is truly wrong, beside the share that is: what a random order gets.
+errors are planted, with five seeds. ``python benchmarks/kinds.py`` writes ``benchmarks/results/kinds.json``; cases that
+are named are measured anew, the others kept. Scores are average precisions of ``1 - trust`` in finding what is truly
+wrong, beside the share that is: what a random order gets.
 No truth reaches an audit, but for the boxes' detector, which is simulated.
 """
 
@@ -328,7 +328,7 @@ def main() -> None:
         spread = {k: float(np.std(v, ddof=1)) if len(v) > 1 else None for k, v in scores.items()}
         results[name] = {"says": says, "cells": cells, "mean": mean, "sd": spread, **COMMIT}
         print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
-    write_result("kinds", {"cases": results, "tables": tables(results)})
+    write_result("kinds", {"cases": results, "tables": tables(results)}, command="python benchmarks/kinds.py")
 
 
 def tables(results: dict[str, Any]) -> list[dict[str, Any]]:
