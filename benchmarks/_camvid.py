@@ -1,4 +1,4 @@
-"""CamVid, small: frames of some drives with merged classes, a drive held out for the test, masks too small or too large."""
+"""CamVid, small: frames of some drives with merged classes, a drive held out for the test, masks drawn badly."""
 
 from __future__ import annotations
 

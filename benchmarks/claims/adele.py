@@ -13,9 +13,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from _camvid import CLASSES, SIZE, frames, noisy
 from _trials import Trials, Verdict, main
 
+from _camvid import CLASSES, SIZE, frames, noisy
 from errata import systems
 from errata.data import Batches
 from errata.data.encoders import StandardImages
@@ -23,8 +23,8 @@ from errata.engine.fit import fit
 from errata.models.unet import UNet
 from errata.scores.pixels import confusion, early_learning_iou, iou_of, memorisation_iou
 
-TRAIN_EVERY, TEST_EVERY = 3, 2
-EPOCHS, BATCH, WIDTH = 30, 8, 12
+TRAIN_EVERY, TEST_EVERY = 4, 2
+EPOCHS, BATCH, WIDTH = 24, 8, 12
 COMMON = {"optimizer": "adam", "lr": 2e-3, "weight_decay": 0.0}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "seg-ce": ("seg-ce", {}),
@@ -83,7 +83,9 @@ def measure(arm: str, seed: int, device: str) -> dict[str, Any]:
         corrected = system.masks.current(np.arange(len(x))).numpy()
         found["label_miou"] = mean_iou(corrected, y)
         found["changed_share"] = float((corrected != given).mean())
-        found["changed_right"] = float((corrected == y)[corrected != given].mean()) if (corrected != given).any() else None
+        found["changed_right"] = (
+            float((corrected == y)[corrected != given].mean()) if (corrected != given).any() else None
+        )
         found["on_since"] = {name: int(e) for name, e in zip(CLASSES, system.monitor.on_since.tolist())}
     return found
 

@@ -56,7 +56,16 @@ KINDS: dict[str, Kind] = {
         Kind("classification", "classification"),
         Kind("ood", "out-of-distribution", row="sample", rows="samples"),
         Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
-        Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
+        Kind(
+            "segmentation",
+            "segmentation",
+            row="image",
+            rows="images",
+            part="region",
+            parts="regions",
+            command="errata train IMAGES/ --label MASKS/ --system {slug}",
+            room="errata.engine.segmentation",
+        ),
         Kind("graphs", "graphs", row="node", rows="nodes"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
         Kind(

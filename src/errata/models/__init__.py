@@ -11,6 +11,7 @@ from errata.models.conv import PreActResNet, ResNet, SmallCNN, preact_resnet18, 
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
 from errata.models.registry import build, from_spec, names
+from errata.models.unet import UNet
 
 __all__ = [
     "MLP",
@@ -21,6 +22,7 @@ __all__ = [
     "SmallCNN",
     "TextBag",
     "TimmModel",
+    "UNet",
     "build",
     "from_spec",
     "names",
