@@ -26,9 +26,13 @@ class Kind:
     name : in words for people: "graphs"
     row, rows : what a row of the ledger is, one and several: "node", "nodes"
     part, parts : what lies beneath a row, where something does
+    judged, wrong : what an issue is about, and what it looks: a "label" looks "wrong", a "sample" looks "foreign"
+    classed : whether the ledger's classes are those of the task, so that it tells which one is mistaken for which
     command : what starts a system of this kind on the command line
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
+
+    predicts_files : predictions are a file for each row (a mask), not a line of a table
 
     Examples
     --------
@@ -42,8 +46,12 @@ class Kind:
     rows: str = "rows"
     part: str = "finer row"
     parts: str = "finer rows"
+    judged: str = "label"
+    wrong: str = "wrong"
+    classed: bool = True
     command: str = "errata train SOURCE --system {slug}"
     room: str = ""
+    predicts_files: bool = False
 
     def load_room(self) -> Any:
         """Import the module that trains this kind; None where the engine itself does."""
@@ -54,7 +62,16 @@ KINDS: dict[str, Kind] = {
     kind.task: kind
     for kind in (
         Kind("classification", "classification"),
-        Kind("ood", "out-of-distribution", row="sample", rows="samples"),
+        Kind(
+            "ood",
+            "out-of-distribution",
+            row="sample",
+            rows="samples",
+            judged="sample",
+            wrong="foreign",
+            classed=False,
+            room="errata.engine.ood",
+        ),
         Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
         Kind(
             "segmentation",
@@ -65,6 +82,7 @@ KINDS: dict[str, Kind] = {
             parts="regions",
             command="errata train IMAGES/ --label MASKS/ --system {slug}",
             room="errata.engine.segmentation",
+            predicts_files=True,
         ),
         Kind("graphs", "graphs", row="node", rows="nodes"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["finish"]
 
 
-def finish(
-    task: SegmentationTask, fitted: Fitted, about: dict[str, Any], select: str, device: str
-) -> SegmentationRun:
+def finish(task: SegmentationTask, fitted: Fitted, about: dict[str, Any], select: str, device: str) -> SegmentationRun:
     """The run of a finished training; images held out, or without a mask, get their rows from the finished network."""
     system, data = task.system, task.data
     given = data.require_masks()
