@@ -12,7 +12,7 @@ from PIL import Image
 
 from errata.noise import erode_or_dilate
 
-SIZE = (48, 64)
+SIZE = (36, 48)
 CLASSES = ("background", "road", "pavement", "tree", "car", "person")
 # sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, cyclist; 11 is void
 MERGED = np.array([0, 0, 0, 1, 2, 3, 0, 0, 4, 5, 5, 255], dtype=np.uint8)

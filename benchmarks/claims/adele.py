@@ -23,8 +23,8 @@ from errata.engine.fit import fit
 from errata.models.unet import UNet
 from errata.scores.pixels import confusion, early_learning_iou, iou_of, memorisation_iou
 
-TRAIN_EVERY, TEST_EVERY = 4, 2
-EPOCHS, BATCH, WIDTH = 24, 8, 12
+TRAIN_EVERY, TEST_EVERY = 5, 3
+EPOCHS, BATCH, WIDTH = 24, 8, 8
 COMMON = {"optimizer": "adam", "lr": 2e-3, "weight_decay": 0.0}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "seg-ce": ("seg-ce", {}),

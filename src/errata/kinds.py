@@ -31,7 +31,6 @@ class Kind:
     command : what starts a system of this kind on the command line
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
-
     predicts_files : predictions are a file for each row (a mask), not a line of a table
 
     Examples
@@ -82,6 +81,7 @@ KINDS: dict[str, Kind] = {
             parts="regions",
             command="errata train IMAGES/ --label MASKS/ --system {slug}",
             room="errata.engine.segmentation",
+            classed=False,
             predicts_files=True,
         ),
         Kind("graphs", "graphs", row="node", rows="nodes"),

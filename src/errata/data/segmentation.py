@@ -117,8 +117,8 @@ class SegmentationData:
         """(H, W) of an image as it is in the source."""
         if self.images.given:
             return self.size
-        picture = open_image(self.images.source(int(self.rows[position])))
-        return picture.height, picture.width
+        with open_image(self.images.source(int(self.rows[position]))) as picture:
+            return picture.height, picture.width
 
     def mask(self, position: int) -> NDArray[np.uint8]:
         """The given mask of an image at its own size, ``IGNORE`` where there is no class.
@@ -255,7 +255,6 @@ def read_segmentation(
     pictures = source if isinstance(source, Data) else read(source, False, image_size=asked, unreadable=unreadable)
     if pictures.kind != "image":
         raise DataError(f"{pictures.source} holds no images (its kind is '{pictures.kind}'); masks need images.")
-    _check_finite(pictures)
     given = {"ignore": ignore, "image_size": image_size, "unreadable": unreadable}
     usual = {"ignore": IGNORE, "image_size": None, "unreadable": "error"}
     reading = {name: value for name, value in given.items() if value != usual[name]}
@@ -344,11 +343,11 @@ def _match(data: SegmentationData, masks: Stack, notes: list[str]) -> NDArray[np
     return places
 
 
-def _size(source: Any, image_size: Any) -> Any:
+def _size(source: Any, image_size: int | Sequence[int] | None) -> Any:
     """(height, width) for the network; None leaves arrays as they are."""
-    if image_size is not None and not np.isscalar(image_size):
-        return list(image_size)
-    if image_size is not None and (int(image_size) != image_size or image_size < 8):
+    if isinstance(image_size, (list, tuple, np.ndarray)):
+        return [int(side) for side in image_size]
+    if image_size is not None and (not isinstance(image_size, int) or image_size < 8):
         raise ParameterError(f"image_size must be 8 or more pixels, or (height, width); got {image_size!r}.")
     if not isinstance(source, (str, os.PathLike)) or not Path(source).expanduser().is_dir():
         return None if image_size is None else int(image_size)
@@ -366,12 +365,3 @@ def _size(source: Any, image_size: Any) -> Any:
     longest = max(height, width)
     scale = (min(LONGEST, longest) if image_size is None else image_size) / longest
     return [max(8, round(height * scale)), max(8, round(width * scale))]
-
-
-def _check_finite(pictures: Data) -> None:
-    images = pictures.images
-    if images is None or images.array is None or images.array.dtype.kind != "f":
-        return
-    for number, image in enumerate(images.array):
-        if not np.isfinite(image).all():
-            raise DataError(f"Image {number} of {pictures.source} holds NaN or infinity; mend it, or leave it out.")

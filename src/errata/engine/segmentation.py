@@ -243,7 +243,7 @@ def _network(
         raise UnknownNameError("model for masks", model, ("auto", "unet"), "Or give a torch.nn.Module of your own.")
     from errata.models import UNet
 
-    settings = {"num_classes": classes, "in_channels": int(shape[0])}
+    settings: dict[str, Any] = {"num_classes": classes, "in_channels": int(shape[0])}
     torch.default_generator.manual_seed(seed)  # within isolated_randomness
     return UNet(**settings), {"name": "unet", "kwargs": settings}
 

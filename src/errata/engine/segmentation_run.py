@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,22 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from errata import systems
-from errata.charts import Chart
 from errata.data.segmentation import IGNORE, SegmentationData, read_segmentation, resize_mask
 from errata.data.segmentation_views import SegmentationViews
-from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import load_tensors
 from errata.engine.evaluation import iterate_probabilities
-from errata.engine.fit import Fitted, resolve_device
+from errata.engine.fit import resolve_device
 from errata.engine.run import Run, _json, _load_state, read_about
 from errata.errors import DataError, ErrataError, LoadError
 from errata.ledger import Ledger
-from errata.parts.pixel_ledger import Piece, ledger_of_pixels
 from errata.scores.pixels import iou_of
 from errata.storage import atomic, make_folder
-
-if TYPE_CHECKING:
-    from errata.engine.segmentation import SegmentationTask
 
 __all__ = ["AT_ONCE", "MASKS", "Confusion", "SegmentationRun", "load", "pixel_scores"]
 
