@@ -25,7 +25,7 @@ from errata.data.graphs import GraphData, read
 DATA = Path(os.environ.get("ERRATA_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")) / "graphs"
 CLASSES = 7
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gnn-ce": ("gnn-ce", {"epochs": 200}),
+    "gnn-ce": ("gnn-ce", {"epochs": 100}),
     "erase": ("erase", {"epochs": 60}),
     "erase without denoising": ("erase", {"epochs": 60, "denoise": False}),
     "erase without prototypes": ("erase", {"epochs": 60, "beta": 1.0}),
@@ -145,4 +145,4 @@ CLAIMS = [
 ]
 
 if __name__ == "__main__":
-    main(*CLAIMS, seeds=5)
+    main(*CLAIMS)

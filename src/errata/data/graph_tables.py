@@ -79,6 +79,7 @@ def from_tables(nodes: Any, edges: Any, how: How, source: str) -> GraphData:
         format=f"nodes: {data.format}",
         path=data.source if Path(data.source).exists() else None,
         notes=data.notes,
+        aside=[column for column in (name_column, split_column) if column is not None],
         relabel=lambda label: from_tables(nodes, edges, replace(how, label=label), source),
     )
     return link(graph, edges, how)
@@ -152,7 +153,7 @@ def _edge_numbers(edges: Any, graph: GraphData, how: How) -> tuple[np.ndarray, l
 
     index = pd.Index(keys_of(graph.ids))
     if not index.is_unique:
-        twice = str(index[index.duplicated()].tolist()[0])
+        twice: Any = index[index.duplicated()].tolist()[0]
         raise DataError(f"{graph.source}: the node '{twice}' stands in the table of nodes more than once.")
     found = np.stack([index.get_indexer(keys_of(end)) for end in ends])
     if (found < 0).any():
@@ -193,13 +194,14 @@ def edge_list(path: Path) -> list[np.ndarray]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(
+        table: pd.DataFrame = pd.read_csv(
             path, sep=r"[\s,;]+", comment="#", header=None, dtype=str, engine="python", keep_default_na=False
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read as a list of edges, two nodes a line: {reason(error)}.") from error
     if table.shape[1] < 2:
-        raise DataError(f"{path}: expected two nodes a line; the first line holds '{table.iloc[0, 0]}' only.")
+        only = str(table.iat[0, 0])
+        raise DataError(f"{path}: expected two nodes a line; the first line holds '{only}' only.")
     if {str(v).lower() for v in table.iloc[0, :2]} in [set(pair) for pair in ENDS]:
         table = table.iloc[1:]
     return [table[i].to_numpy(dtype=object) for i in (0, 1)]

@@ -41,6 +41,7 @@ class GraphData:
     source, format : where it came from
     path : the file that holds the labels, where that is another
     notes : sentences on how it was read
+    aside : columns of the table that are shown by other means: names, sets
     relabel : from another label's name to the graph with that label
 
     Examples
@@ -70,6 +71,7 @@ class GraphData:
         format: str = "graph",
         path: str | None = None,
         notes: Sequence[str] = (),
+        aside: Sequence[str] = (),
         relabel: Callable[[Any], GraphData] | None = None,
     ) -> None:
         self.edges = edges
@@ -83,6 +85,7 @@ class GraphData:
         self.format = format
         self.path = path
         self.notes = list(notes)
+        self.aside = tuple(aside)
         self.reading: dict[str, Any] = {}
         self.proposed: np.ndarray | None = None  # (N,) codes that a system proposes: pictures show them
         self._relabel = relabel
@@ -171,7 +174,8 @@ class GraphData:
         values["neighbours"] = said
         if self.nodes is not None:
             values |= self.nodes.preview(position).row or {}
-        values.pop(str(self.label_name), None)
+        for name in (self.label_name, *self.aside):
+            values.pop(str(name), None)
         return Preview("image", png=neighbourhood(self, position), row=values)
 
     def _label_word(self, code: int) -> str:
