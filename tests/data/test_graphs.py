@@ -75,7 +75,9 @@ class TestTables:
         assert data.preview(0).row["neighbours"] == "1 'spät'"
 
     def test_texts_are_features_too(self, tmp_path):
-        table = pd.DataFrame({"abstract": ["graphs of nodes and edges", "a long text on birds"] * 3, "label": [0, 1] * 3})
+        table = pd.DataFrame(
+            {"abstract": ["graphs of nodes and edges", "a long text on birds"] * 3, "label": [0, 1] * 3}
+        )
         data = read(table, edges=[[0, 1], [2, 3]])
         x = NodeEncoder().fit(data).encode(data)
         assert x.shape[0] == 6
@@ -131,7 +133,11 @@ class TestArchives:
     def test_sparse_parts_sets_and_names(self, tmp_path):
         x = csr_matrix(np.eye(4))
         parts = {"x_data": x.data, "x_indices": x.indices, "x_indptr": x.indptr, "x_shape": np.array(x.shape)}
-        more = {"train_index": np.array([0, 1]), "test_mask": np.array([0, 0, 0, 1]), "class_names": np.array(["p", "q"])}
+        more = {
+            "train_index": np.array([0, 1]),
+            "test_mask": np.array([0, 0, 0, 1]),
+            "class_names": np.array(["p", "q"]),
+        }
         data = read(archive(tmp_path / "a.npz", x=None, **parts, **more))
         assert data.given.tolist() == [0, 1, -1, -1]
         assert data.known_in("test").tolist() == [3]
