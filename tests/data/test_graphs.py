@@ -106,7 +106,7 @@ class TestTables:
         (folder / "nodes.csv").unlink()
         with pytest.raises(DataError, match=r"there is no nodes.csv"):
             read(folder)
-        with pytest.raises(DataError, match="beside it as nodes.csv"):
+        with pytest.raises(DataError, match=r"beside it as nodes\.csv"):
             read(folder / "edges.csv")
 
     def test_rows_without_edges_are_linked_by_likeness(self, folder):
@@ -171,7 +171,7 @@ class TestArchives:
 
     def test_nothing_is_unpickled(self, tmp_path):
         np.savez(tmp_path / "a.npz", x=np.array([object()], dtype=object))
-        with pytest.raises(DataError, match="have to be unpickled.*numpy.savez"):
+        with pytest.raises(DataError, match=r"have to be unpickled.*numpy\.savez"):
             read(tmp_path / "a.npz")
 
     def test_a_damaged_file_is_told(self, tmp_path):

@@ -161,8 +161,8 @@ class TestResuming:
         x, edges, y = blocks()
         np.savez(tmp_path / "g.npz", x=x, edge_index=edges, y=y)
         code = (
-            "import errata, sys; errata.train('g.npz', system='erase', epochs=int(sys.argv[1]), seed=1, width=8, hidden=8, "
-            "heads=2, device='cpu', progress=False, out='run')"
+            "import errata, sys; errata.train('g.npz', system='erase', epochs=int(sys.argv[1]), seed=1, width=8, "
+            "hidden=8, heads=2, device='cpu', progress=False, out='run')"
         )
         source = os.path.dirname(os.path.dirname(errata.__file__))
         process = subprocess.Popen(
