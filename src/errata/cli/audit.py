@@ -38,12 +38,13 @@ def audit(
         ),
     ] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default="confident; ensemble of given --pred-probs and --embeddings",
             help="confident (from cross-validation), dynamics (from one training), neighbours (from what is alike), "
-            "ensemble (of these); or a system's slug: from a training run with it."
+            "ensemble (of these); or a system's slug: from a training run with it.",
         ),
-    ] = "confident",
+    ] = None,
     rule: Annotated[
         str,
         typer.Option(help="Which rows are issues: prune_by_noise_rate, prune_by_class, both, confident_learning ..."),
@@ -109,6 +110,10 @@ def audit(
     findings: Annotated[
         bool, typer.Option(help="Also look for duplicates, outliers, rare classes, imbalance, drift and the like.")
     ] = True,
+    test: Annotated[
+        str | None,
+        typer.Option(help="A second source, say the test set: tells which rows stand in both.", show_default=False),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     engine: Annotated[
@@ -196,7 +201,7 @@ def audit(
         replace=force,
         hint="Choose another --out, or use --force.",
     )
-    if pred_probs is None and method in RESUMABLE:
+    if pred_probs is None and (method or "confident") in RESUMABLE:
         parameters["out"] = folder
     ledger = find(
         data,
@@ -209,6 +214,7 @@ def audit(
         seed=seed,
         device=device,
         findings=findings,
+        test=test,
         progress=talk.progress,
         **parameters,
     )
