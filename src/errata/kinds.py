@@ -84,7 +84,7 @@ KINDS: dict[str, Kind] = {
             classed=False,
             predicts_files=True,
         ),
-        Kind("graphs", "graphs", row="node", rows="nodes"),
+        Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
         Kind(
             "federated",
