@@ -18,7 +18,7 @@ from errata.data.segmentation_views import SegmentationViews
 from errata.engine.checkpoints import load_tensors
 from errata.engine.evaluation import iterate_probabilities
 from errata.engine.fit import resolve_device
-from errata.engine.run import Run, _json, _load_state, read_about
+from errata.engine.run import Run, load_state, read_about, read_json
 from errata.errors import DataError, ErrataError, LoadError
 from errata.ledger import Ledger
 from errata.scores.pixels import iou_of
@@ -248,10 +248,8 @@ def load(folder: str | Path, model: nn.Module | None = None, device: str = "auto
     settings = {k: v for k, v in about.get("hyperparameters", {}).items() if k in kind.hyperparameters()}
     views = SegmentationViews(encoder.mean, encoder.std, augment=bool(about.get("augment", True)))
     system = kind(network, num_classes=len(about["classes"]), num_samples=1, views=views, **settings)
-    missing, unexpected = _load_state(system, load_tensors(place / "model.pt"), place)
-    if missing or unexpected:
-        raise LoadError(f"The model does not fit the weights in {place / 'model.pt'}: {[*missing, *unexpected][:3]}.")
-    figures = _json(place / "metrics.json")
+    load_state(system, load_tensors(place / "model.pt"), place)
+    figures = read_json(place / "metrics.json")
     history = figures.pop("history", [])
     classes = list(about["classes"])
     return SegmentationRun(system.eval(), encoder, classes, Ledger.load(place), figures, history, about, device)
