@@ -152,6 +152,8 @@ def audit(
 
       errata audit votes.csv --annotations --set annotator=worker
 
+      errata audit graph/ --method erase
+
       errata audit new-photos/ --run run --method energy
     """
     from errata.audit import audit as find
@@ -185,6 +187,10 @@ def audit(
         parameters["groups"] = group
     given = {"jobs": jobs, "embeddings": embeddings}
     parameters.update({name: value for name, value in given.items() if value is not None})
+    room = None if method is None else _room_of(method)
+    if room is not None:  # data of another kind, such as a graph, for a system of that kind
+        read, findings = room.read, False
+        reading |= options.taken_by(read, parameters)
     data = read(source, label, **reading)
     tell(talk, data)
     folder = output_folder(
@@ -214,8 +220,15 @@ def audit(
     )
     ledger.save(folder)
     forget(folder)
-    _show(talk, ledger, source, label, folder)
+    _show(talk, ledger, source, label, folder, system="elr" if room is None or method is None else method)
     talk.result({"out": str(folder), **summary(ledger)})
+
+
+def _room_of(method: str) -> Any:
+    """What reads and trains for the system of that name; None for what is no system, or one of plain classes."""
+    from errata import engine, systems
+
+    return engine.room_of(method) if method in [card.slug for card in systems.list_systems()] else None
 
 
 def _of_kind(
@@ -278,7 +291,16 @@ def tell(talk: Talk, data: Data) -> None:
         talk.note(sentence)
 
 
-def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Path, *, trainable: bool = True) -> None:
+def _show(
+    talk: Talk,
+    ledger: Ledger,
+    source: str,
+    label: str | None,
+    folder: Path,
+    *,
+    trainable: bool = True,
+    system: str = "elr",
+) -> None:
     from errata.cli._show import confusions, ledger_panel, worst_rows
 
     talk.say(ledger_panel(ledger, source), worst_rows(ledger), confusions(ledger))
@@ -288,5 +310,5 @@ def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Pa
         return
     talk.say(
         f"\nNext: open {folder / 'report.html'} in a browser, or train in spite of the wrong labels:\n"
-        f"  {shlex.join(['errata', 'train', source, *(['--label', label] if label else []), '--system', 'elr'])}"
+        f"  {shlex.join(['errata', 'train', source, *(['--label', label] if label else []), '--system', system])}"
     )
