@@ -30,7 +30,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "oest-star": ("oest-star", {}),
     "oest-star, alpha 1": ("oest-star", {"alpha": 1.0}),
 }
-RECIPE = {"model": "small_cnn", "batch_size": 64, "optimizer": "sgd", "lr": 0.05, "scheduler": "cosine"}
+WIDTH = 16  # half of small_cnn's usual: the machine that measures has two cores
+RECIPE = {"batch_size": 64, "optimizer": "sgd", "lr": 0.05, "scheduler": "cosine"}
 SIZES = {"mnist": {"rows": 1000, "epochs": 20}, "cifar10": {"rows": 1500, "epochs": 20}}
 TEST_ROWS = 1000
 
@@ -113,8 +114,9 @@ def measuring(name: str) -> Callable[[str, int, str], dict[str, float]]:
 
     def measure(arm: str, seed: int, device: str) -> dict[str, float]:
         given, (system, more) = problem(name, seed), ARMS[arm]
+        network = errata.models.build("small_cnn", 5, given.x.shape[1:], seed=seed, width=WIDTH)
         run = errata.train(
-            given.x, given.y, system=system, seed=seed, device=device, progress=False, validation=0.1,
+            given.x, given.y, system=system, model=network, seed=seed, device=device, progress=False, validation=0.1,
             epochs=SIZES[name]["epochs"], **RECIPE, **more,
         )  # fmt: skip
         usual = energies(run, given.x_test)
@@ -186,7 +188,7 @@ def trials(name: str, says: str) -> Trials:
 
 
 def verdicts(structured: float) -> list[Verdict]:
-    """What must hold; nothing is asked of near classes, where neither the paper's idea nor our trials promise a gain."""
+    """What must hold; nothing is asked of near classes, where neither the idea nor our trials promise a gain."""
     return [
         Verdict("oest", "ce", "accuracy", margin=-0.01),
         Times("oest", "ce", "gap", factor=2.0),
@@ -199,9 +201,14 @@ def verdicts(structured: float) -> list[Verdict]:
 if __name__ == "__main__":
     # on digits plain training is at about 0.85 already, so less can be gained there
     main(
-        (trials("mnist", "MNIST, 1,000 images of five classes, 16 x 16 pixels; small_cnn, 20 epochs"), verdicts(0.1)),
         (
-            trials("cifar10", "CIFAR-10, 1,500 images of five classes, 16 x 16 pixels; small_cnn, 20 epochs"),
+            trials("mnist", "MNIST, 1,000 images of five classes, 16 x 16 pixels; small_cnn of width 16, 20 epochs"),
+            verdicts(0.1),
+        ),
+        (
+            trials(
+                "cifar10", "CIFAR-10, 1,500 images of five classes, 16 x 16 pixels; small_cnn of width 16, 20 epochs"
+            ),
             verdicts(0.15),
         ),
     )

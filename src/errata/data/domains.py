@@ -10,7 +10,7 @@ from errata.errors import DataError, ParameterError
 
 __all__ = ["dirichlet_domains", "domain_sample_counts", "split_into_domains"]
 
-TRIES = 10_000
+TRIES = 2_000
 NOTHING = 1e-7
 
 

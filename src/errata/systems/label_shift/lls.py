@@ -270,7 +270,7 @@ class LatentLabelShift(BaseEstimator):
 
         checked, domains = validate_data(self, X, y)
         self.domains_, codes = np.unique(domains, return_inverse=True)
-        self._check(len(self.domains_))
+        self._check(len(self.domains_), len(codes))
         if self.discriminator is None:
             mlp = MLPClassifier((64, 64), early_stopping=len(checked) >= 200, random_state=self.random_state)
             self.discriminator_ = make_pipeline(StandardScaler(), mlp)
@@ -297,18 +297,18 @@ class LatentLabelShift(BaseEstimator):
             )
         if not np.isfinite(g).all() or (g < 0).any():
             raise DataError("Probabilities of the domains must be finite, and 0 or more.")
-        self._check(len(self.domains_))
+        self._check(len(self.domains_), len(codes))
         self.n_features_in_ = g.shape[1]
         return self._factorise(g, codes)
 
-    def _check(self, num_domains: int) -> None:
+    def _check(self, num_domains: int, samples: int) -> None:
         k = self.num_classes
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 2:
             raise ParameterError(f"num_classes must be a whole number, 2 or more; got {k!r}.")
         if num_domains < k:
             raise DataError(
-                f"{k} classes can't be found from {num_domains} domains: there must be as many domains as classes, or "
-                "more."
+                f"{k} classes can't be found from {num_domains} domains (n_samples = {samples}): there must be as many "
+                "domains as classes, or more."
             )
         if self.num_bins is not None and self.num_bins < k:
             raise ParameterError(f"num_bins must be num_classes ({k}) or more; got {self.num_bins!r}.")
