@@ -188,12 +188,17 @@ def hand_over(room: Any, door: Any, given: Mapping[str, Any]) -> Any:
     for name, parameter in inspect.signature(door).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD or name in ("source", "y"):
             continue
-        if name == "system" or given[name] is not parameter.default:
+        if name == "system" or not _same(given[name], parameter.default):
             passed[name] = given[name]
     for name in passed:
         if name not in own and not open_ended:
             raise UnknownNameError(f"option of training '{given['system']}'", name, list(own))
     return room.train(given["source"], given["y"], **passed)
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an argument is the default; numbers and words by value, for the command line makes its own."""
+    return value is default or (isinstance(value, (bool, int, float, str)) and value == default)
 
 
 def _system_class(system: str | type[System]) -> type[System]:
