@@ -12,7 +12,7 @@ from torch import Tensor
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch, System
 
-__all__ = ["calibration_error", "iterate_probabilities", "predict_proba", "scores"]
+__all__ = ["calibration_error", "iterate_probabilities", "pieces", "predict_proba", "scores"]
 
 
 def predict_proba(
@@ -63,6 +63,7 @@ def iterate_probabilities(
 
 
 def pieces(x: Any, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Encoded inputs in pieces of ``size`` rows: the first row's number and (B, ...)."""
     for start in range(0, len(x), size):
         stop = min(start + size, len(x))
         if isinstance(x, Tensor):
