@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+
 from claims._settings import cifar10n
 from claims._trials import Trials, Verdict, main
-
 from errata import noise
 from errata.data import read
 from errata.engine import compression
