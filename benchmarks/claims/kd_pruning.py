@@ -1,8 +1,8 @@
 """Claim: a random tenth with distillation beats a random tenth without it by 8 points or more where labels are wrong.
 
 And: the hard scores without distillation collapse under label noise, random with distillation is within 2 points of any
-score with it, and the teacher's weight matters the more the less is kept. One teacher for each seed serves all arms; students of the
-digits have as many steps as the teacher, those of CIFAR-10N as many epochs.
+score with it, and the teacher's weight matters the more the less is kept. One teacher for each seed serves all arms;
+students of the digits have as many steps as the teacher, those of CIFAR-10N as many epochs.
 """
 
 import sys
