@@ -17,6 +17,7 @@ from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.export import export
 from errata.cli.import_ import import_
+from errata.cli.merge import merge
 from errata.cli.noise import noise
 from errata.cli.predict import predict
 from errata.cli.queue import queue
@@ -34,7 +35,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (demo, audit, review, export, import_, apply, train, predict, compare, noise, systems, bench, queue):
+for _function in (
+    demo,
+    audit,
+    review,
+    export,
+    import_,
+    apply,
+    train,
+    predict,
+    compare,
+    noise,
+    systems,
+    bench,
+    queue,
+    merge,
+):
     app.command("import" if _function is import_ else None)(_function)
 
 
