@@ -112,15 +112,7 @@ def main() -> None:
     columns = ["layers", "batches", "Gram matrices kept", "matching, MiB", "fitting, MiB"]
     columns += ["widest Gram, MiB", "all Grams, MiB"]
     shown = ("matching", "fitting", "widest_gram", "all_grams")
-    rows = [
-        [
-            c["depth"],
-            c["batches"],
-            c["how"],
-            *(f"{c[k]:.1f}" for k in ("matching", "fitting", "widest_gram", "all_grams")),
-        ]
-        for c in cells
-    ]
+    rows = [[c["depth"], c["batches"], c["how"], *(f"{c[name]:.1f}" for name in shown)] for c in cells]
     table = {
         "title": "Peak of live tensors while two convolutional networks are merged",
         "columns": columns,

@@ -202,8 +202,8 @@ def layer_rows(
     if index is None:
         return x.movedim(1, spatial + 1).flatten(0, spatial).flatten(1), y.flatten(0, 1)
     # the patches are a view until here, so only those that are used become numbers of their own
-    where = torch.unravel_index(index.to(x.device), places)
-    patches = x[(slice(None), slice(None), *where)].movedim(2, 1)  # (B, places, c, *kernel)
+    where: Any = (slice(None), slice(None), *torch.unravel_index(index.to(x.device), places))
+    patches = x[where].movedim(2, 1)  # (B, places, c, *kernel)
     return patches.flatten(0, 1).flatten(1), y[:, index.to(y.device)].flatten(0, 1)
 
 
