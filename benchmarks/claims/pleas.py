@@ -1,8 +1,8 @@
 """PLeaS against the plain average, Git Re-Basin, regression without permutation, RegMean, and both networks together.
 
 Two networks from different beginnings learn MNIST, each on its own part of it: both know all classes, but each sees few
-images of five of them. (``pleas_other_classes.py``: each knows five classes only.) The inputs to merge on are training images
-of both, without labels. A perceptron, a residual network and a vision transformer; all small.
+images of five of them. (``pleas_other_classes.py``: each knows five classes only.) The inputs to merge on are training
+images of both, without labels. A perceptron, a residual network and a vision transformer; all small.
 """
 
 from __future__ import annotations
