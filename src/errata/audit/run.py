@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "TASKS", "audit"]
 
 METHODS = {"dynamics": "dynamics", "neighbours": "neighbours", "ensemble": "ensemble"}
-TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes")
+TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes", "ood")
 
 
 def audit(
@@ -85,8 +85,9 @@ def audit(
     seed : of everything random; the same seed gives the same ledger on the same machine
     device : where networks are trained: "auto", "cpu", "cuda", "cuda:1", "mps"
     classes : the K class names in the order of the columns of ``pred_probs``, where it can't be told from the labels
-    task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes": see the module
-        of that name in ``errata.audit`` for its arguments
+    task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes"; "ood" for
+        what is unlike the data of a training run (``run=``). See the module of that name in ``errata.audit`` for its
+        arguments.
     annotations : a table of several people's labels per item (columns item, annotator, label) instead of one label:
         see ``errata.audit.annotations``
     findings : also look for duplicates, outliers, imbalance and the like: ``Ledger.findings``
@@ -117,6 +118,7 @@ def audit(
     if task is not None or annotations is not None:
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
+        more |= {"method": method} if task == "ood" and method != "confident" else {}
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, seed)
     _check(source, y, labels, pred_probs, method, seed)
@@ -166,8 +168,9 @@ def _of_kind(task: str | None, annotations: Any, given: dict[str, Any]) -> Ledge
     passed = {k: v for k, v in given.items() if k in parameters or not (v is None or k in everywhere)}
     if "model" not in parameters and isinstance(passed.get("model"), str) and passed["model"] == "auto":
         del passed["model"]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # it looks at further names itself
     for name in passed:
-        if name not in parameters:
+        if name not in parameters and not open_ended:
             raise UnknownNameError(f"option of errata.audit with {task or 'annotations'}", name, list(parameters))
     return audit_kind(annotations, **passed) if task is None else audit_kind(**passed)
 

@@ -82,6 +82,22 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of a run of `errata train`: say which rows are unlike its data. --method is then a score: "
+            "energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="With --run: data of its kind, with labels, that it was not trained on; by default the rows it held "
+            "out.",
+            show_default=False,
+        ),
+    ] = None,
     annotations: Annotated[
         bool,
         typer.Option(
@@ -130,14 +146,27 @@ def audit(
       errata audit scans.parquet --label finding --method ensemble --group patient
 
       errata audit votes.csv --annotations --set annotator=worker
+
+      errata audit new-photos/ --run run --method energy
     """
     from errata.audit import audit as find
     from errata.audit.folds import forget
     from errata.data import read
+    from errata.errors import ParameterError
     from errata.storage import summary
 
     if engine is not None:
         _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
+        return
+    if run is not None or task == "ood":
+        if run is None:
+            raise ParameterError("--task ood scores data against a training run: give its folder with --run DIR.")
+        reading = options.reading(
+            features, text, image_column, kind, unreadable, encoding, separator, header, image_size
+        )
+        scoring = {"run": run, "reference": reference, "seed": seed, "device": device, **reading}
+        scoring |= {"method": "energy" if method == "confident" else method, **options.assignments(settings)}
+        _of_kind(talk, source, "ood", scoring, out, force)
         return
     if task is not None or annotations:
         given = {"label": label, "pred_probs": pred_probs, "folds": folds, "seed": seed, "device": device}
