@@ -72,7 +72,16 @@ KINDS: dict[str, Kind] = {
         Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
         Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
         Kind("graphs", "graphs", row="node", rows="nodes"),
-        Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
+        Kind(
+            "streams",
+            "streams",
+            row="event",
+            rows="events",
+            part="label",
+            parts="labels",
+            command="errata stream SOURCE --system {slug}",
+            room="errata.engine.streams",
+        ),
         Kind(
             "federated",
             "federated learning",

@@ -87,11 +87,11 @@ def open_events(
 
     Parameters
     ----------
-    source : the path of a file: .csv .tsv .jsonl .arff (also gzipped) or .parquet; a DataFrame; or any iterable of pairs
-        (features, labels), such as a data set of River's, where labels are a dictionary or the names of those that
-        are there
-    label : which columns are labels: names ("a,b" or a list); the path of MULAN's .xml, which names them; a number L for
-        the last L columns, -L for the first ("last:6", "first:6"); or one column that holds lists or texts as "a|b"
+    source : the path of a file: .csv .tsv .jsonl .arff (also gzipped) or .parquet; a DataFrame; or any iterable of
+        pairs (features, labels), such as a data set of River's, where labels are a dictionary or the names of those
+        that are there
+    label : which columns are labels: names ("a,b" or a list); the path of MULAN's .xml, which names them; a number L
+        for the last L columns, -L for the first ("last:6", "first:6"); or one column that holds lists or texts as "a|b"
     separator, encoding, header : of .csv and .tsv
 
     Raises
@@ -142,7 +142,8 @@ def _pairs(source: Iterable[Any]) -> Iterator[Event]:
     known: dict[str, bool] = {}
     for number, pair in enumerate(source):
         if not (isinstance(pair, Sequence) and len(pair) == 2 and isinstance(pair[0], Mapping)):
-            raise DataError(f"Event {number}: expected a pair (features, labels), features as a dictionary; got {pair!r}.")
+            raise DataError(f"Event {number}: expected a pair (features, labels), features as a dictionary; got
+            {pair!r}.")
         x, y = pair
         if isinstance(y, Mapping):
             yield dict(x), {name: bool(there) for name, there in y.items() if there is not None}
@@ -360,8 +361,8 @@ def _columned(source: Any, rows: Iterator[tuple[int, dict[str, Any]]], chosen: S
             told = truth(value)
             if told not in (0, 1, MISSING):
                 raise DataError(
-                    f"{source}, row {number}: expected 0 or 1 (or nothing, where it isn't known) for the label '{name}'; "
-                    f"found {str(value)[:40]!r}."
+                    f"{source}, row {number}: expected 0 or 1 (or nothing, where it isn't known) for the label
+                    '{name}'; " f"found {str(value)[:40]!r}."
                 )
             if told != MISSING:
                 y[name] = bool(told)
