@@ -16,7 +16,7 @@ GROUPS = ((0, 1, 2), (3, 4, 5), (6, 7, 8))
 def planted(events: int, seed: int, *, flips: float = 0.05, features: int = 8) -> Iterator[Event]:
     """Nine labels in three groups of three; each group's pattern is a function of three of the uniform features.
 
-    The first of the three says, above one half, whether the group is there at all; the other two, which two of its labels
+    The first of the three says, above one half, whether the group is there; the other two, which two of its labels
     are there, or all three. Labels' names are shuffled, so that their order tells nothing. Every label is then turned
     around with the chance ``flips``.
     """

@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
         Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
-        Kind("graphs", "graphs", row="node", rows="nodes"),
+        Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
         Kind(
             "streams",
             "streams",

@@ -31,8 +31,10 @@ def stream(
             show_default=False,
         ),
     ] = None,
-    system: Annotated[str, typer.Option(help="The system's slug; `errata systems --task streams` lists them.")] =
-    "ihomer", settings: Annotated[
+    system: Annotated[
+        str, typer.Option(help="The system's slug; `errata systems --task streams` lists them.")
+    ] = "ihomer",
+    settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
     ] = None,
@@ -69,8 +71,12 @@ def stream(
         talk.note(sentence)
     hint = "Choose another --out, or go on with that run: --resume."
     folder = output_folder(
-        talk, out, f"{stem_of(source).removesuffix('.arff')}-{system}", taken_by=streams.FILES, replace=resume,
-        hint=hint
+        talk,
+        out,
+        f"{stem_of(source).removesuffix('.arff')}-{system}",
+        taken_by=streams.FILES,
+        replace=resume,
+        hint=hint,
     )
     talk.on_interrupt = f"To go on, run the same command with --out {folder} --resume."
     done = streams.train(
@@ -107,5 +113,7 @@ def _show(talk: Talk, done: StreamRun, folder: Any) -> None:
     clusters = done.about.get("clusters")
     if clusters:
         shown = " | ".join(", ".join(cluster[:6]) + (", ..." if len(cluster) > 6 else "") for cluster in clusters[:8])
-        talk.say(f"Labels learned together: {shown}{' | ...' if len(clusters) > 8 else ''}", )
+        talk.say(
+            f"Labels learned together: {shown}{' | ...' if len(clusters) > 8 else ''}",
+        )
     talk.paths({"run": folder, "report": folder / "report.html", "ledger": folder / "ledger.parquet"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -134,7 +134,7 @@ def _of_pairs(source: Any) -> Events:
             f"A stream is a path, a table, or an iterable of (features, labels); got {type(source).__name__}."
         )
     again = not isinstance(source, Iterator)
-    length = len(source) if hasattr(source, "__len__") else None
+    length = len(source) if isinstance(source, Sized) else None
     return Events(lambda: _pairs(source), type(source).__name__, length=length, again=again)
 
 
@@ -142,8 +142,9 @@ def _pairs(source: Iterable[Any]) -> Iterator[Event]:
     known: dict[str, bool] = {}
     for number, pair in enumerate(source):
         if not (isinstance(pair, Sequence) and len(pair) == 2 and isinstance(pair[0], Mapping)):
-            raise DataError(f"Event {number}: expected a pair (features, labels), features as a dictionary; got
-            {pair!r}.")
+            raise DataError(
+                f"Event {number}: expected a pair (features, labels), features as a dictionary; got {str(pair)[:60]}."
+            )
         x, y = pair
         if isinstance(y, Mapping):
             yield dict(x), {name: bool(there) for name, there in y.items() if there is not None}
@@ -361,17 +362,15 @@ def _columned(source: Any, rows: Iterator[tuple[int, dict[str, Any]]], chosen: S
             told = truth(value)
             if told not in (0, 1, MISSING):
                 raise DataError(
-                    f"{source}, row {number}: expected 0 or 1 (or nothing, where it isn't known) for the label
-                    '{name}'; " f"found {str(value)[:40]!r}."
+                    f"{source}, row {number}: expected 0 or 1 (or nothing, where it isn't known) for the label "
+                    f"'{name}'; found {str(value)[:40]!r}."
                 )
             if told != MISSING:
                 y[name] = bool(told)
         yield _features(source, number, row), y
 
 
-def _listed(
-    source: Any, rows: Iterator[tuple[int, dict[str, Any]]], column: str, separator: str
-) -> Iterator[Event]:
+def _listed(source: Any, rows: Iterator[tuple[int, dict[str, Any]]], column: str, separator: str) -> Iterator[Event]:
     known: dict[str, bool] = {}
     for number, row in rows:
         value = row.pop(column, None)

@@ -51,7 +51,10 @@ class Readout:
         self._drawn = time.monotonic()
         speed = (events - self._first) / max(1e-6, self._drawn - self._begun)
         whole = "" if self.total is None else f" of {self.total:,}"
-        told = "  ".join(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value:,}" for name, value in figures.items())
+        told = "  ".join(
+            f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value:,}"
+            for name, value in figures.items()
+        )
         line = f"{what} {events:,}{whole} events, {speed:,.0f} per second  {told}"
         if self._status is not None:
             self._status.update(line)

@@ -39,8 +39,8 @@ class Rows:
 
     def __init__(self, warmup: int = 100) -> None:
         self.warmup = warmup
-        self.events = {name: array(code) for name, code in _EVENTS.items()}
-        self.pairs = {name: array(code) for name, code in _PARTS.items()}
+        self.events: dict[str, array[Any]] = {name: array(code) for name, code in _EVENTS.items()}
+        self.pairs: dict[str, array[Any]] = {name: array(code) for name, code in _PARTS.items()}
         self.sets: dict[tuple[int, ...], int] = {}
         self.labels: dict[str, int] = {}
 
@@ -104,7 +104,7 @@ class Rows:
             np.ones(len(label), dtype=bool),
             {"label": label},
         )
-        told = {"meta": dict(meta), "parts": parts}
+        told: dict[str, Any] = {"meta": dict(meta), "parts": parts}
         if len(self.sets) > MOST_SETS:
             texts = np.asarray([*words, ""], dtype=object)
             columns = {"given": texts[own["given"]], "proposed": texts[own["proposed"]], **columns}

@@ -63,8 +63,9 @@ class StreamRun:
     model: Any = None
 
     def __repr__(self) -> str:
-        found = f"{self.metrics.get('subset_accuracy', 0.0):.3f}"
-        return f"<StreamRun: {self.about.get('system')} on {self.about.get('source')}, {len(self.ledger):,} events, {found}>"
+        what = f"{self.about.get('system')} on {self.about.get('source')}"
+        right = self.metrics.get("subset_accuracy", 0.0)
+        return f"<StreamRun: {what}, {len(self.ledger):,} events, {right:.3f} of the label sets right>"
 
     def rebuild(self) -> Any:
         """The model: of a loaded run by reading its stream once more.
@@ -121,7 +122,7 @@ def run(
     Parameters
     ----------
     stream : a path, a table, or pairs of features and labels; see ``errata.data.streams.open_events``
-    model : has ``predict_one`` and ``learn_one``, and for the ledger's trust ``predict_proba_one``; it is trained in place
+    model : has ``predict_one`` and ``learn_one``, and for the ledger's trust ``predict_proba_one``; it learns in place
     label : which columns are labels, where ``stream`` is a path or a table
     events : stop after so many
     window : events that the figures of "lately" are over
@@ -158,8 +159,9 @@ def run(
     """
     source = open_events(stream, label)
     if window < 1 or warmup < 0 or (events is not None and events < 1):
-        raise ParameterError(f"Expected window and events of 1 or more, warmup 0 or more; got {window}, {events},
-        {warmup}.")
+        raise ParameterError(
+            f"Expected window and events of 1 or more, warmup of 0 or more; got {window}, {events}, {warmup}."
+        )
     folder = _claim(out, resume)
     told = {"format": FORMAT, "source": source.source, "label": _plain(source.label), **(about or {})}
     state = _State(source, model, window, warmup, told, folder)
@@ -301,8 +303,8 @@ class _State:
         meta = {name: about[name] for name in ("source", "source_path", "label", "clusters") if about.get(name)}
         meta |= {"task": "streams", "method": "prequential", "system": about.get("system"), "seed": about.get("seed")}
         meta["notes"] = [
-            "Each event was predicted before it was learned; trust is the probability that its labels are right
-            together, " f"by that prediction. Of the first {self.rows.warmup:,} events nothing is said."
+            "Each event was predicted before it was learned; trust is the probability that its labels are right "
+            f"together, by that prediction. Of the first {self.rows.warmup:,} events nothing is said."
         ]
         return StreamRun(self.rows.ledger(meta, _charts(self.history)), metrics, self.history, about, self.model)
 
@@ -339,7 +341,11 @@ def _replay(flow: Any, model: Any, position: int, checksum: int, readout: Readou
 
 
 def _summed(checksum: int, number: int, x: Mapping[Any, Any], y: Mapping[Any, Any]) -> int:
-    return checksum if number % SUM_EVERY else zlib.crc32(f"{sorted(x.items(), key=str)}{sorted(y.items(), key=str)}".encode(), checksum)
+    return (
+        checksum
+        if number % SUM_EVERY
+        else zlib.crc32(f"{sorted(x.items(), key=str)}{sorted(y.items(), key=str)}".encode(), checksum)
+    )
 
 
 def _clusters(model: Any) -> int | None:
@@ -356,8 +362,8 @@ def _charts(history: list[dict[str, Any]]) -> list[Chart]:
     found = [
         Chart(
             "Label sets predicted rightly, and micro-F1, over time",
-            "Every event was predicted before it was learned. Lately: over the last events; in all: since the
-            beginning.", {
+            "Every event was predicted before it was learned. Lately: over the last events; in all: of all so far.",
+            {
                 "label sets right, lately": series("subset_accuracy_lately"),
                 "label sets right, in all": series("subset_accuracy"),
                 "micro-F1, lately": series("micro_f1_lately"),
@@ -369,8 +375,9 @@ def _charts(history: list[dict[str, Any]]) -> list[Chart]:
     ]
     if any(point["clusters"] is not None for point in history):
         says = "Labels that come together are learned together; clusters split and merge as the stream goes by."
-        found.append(Chart("Clusters of labels over time", says, {"clusters": series("clusters")}, x="event",
-        y="clusters"))
+        found.append(
+            Chart("Clusters of labels over time", says, {"clusters": series("clusters")}, x="event", y="clusters")
+        )
     return found
 
 
@@ -383,8 +390,8 @@ def _claim(out: str | Path | None, resume: bool) -> Path | None:
     taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
     if taken and not resume:
         raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. Choose another folder,
-            or " "go on with that run: resume=True (--resume on the command line)."
+            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. Choose another folder, "
+            "or go on with that run: resume=True (--resume on the command line)."
         )
     if resume and "ledger.parquet" in taken and SNAPSHOT not in taken:
         raise ErrataError(f"The run in {folder} is finished; there is nothing to resume. Choose another folder.")
@@ -445,13 +452,13 @@ def load(folder: str | Path, model: Any = None, device: str = "auto") -> StreamR
     LoadError
         where there is none, it is damaged, or it has not finished
     """
-    from errata.engine.run import _json, read_about
+    from errata.engine.run import read_about, read_json
 
     place = Path(folder)
     about = read_about(place)
     if not about.get("finished"):
         raise LoadError(f"The run in {place} has not finished. Finish it with the same command and --resume.")
-    figures = _json(place / "metrics.json")
+    figures = read_json(place / "metrics.json")
     history = figures.pop("history", [])
     return StreamRun(Ledger.load(place), figures, history, about, model)
 
@@ -466,8 +473,9 @@ def _rows_of(x: Any, y: Any) -> list[tuple[dict[str, Any], dict[str, bool]]]:
     labels = [str(name) for name in getattr(y, "columns", [])]
     features, given = np.asarray(x), np.asarray(y)
     if features.ndim != 2 or given.ndim != 2 or len(features) != len(given):
-        raise DataError(f"Expected features (N, D) and labels (N, L) of 0 and 1; got {features.shape} and
-        {given.shape}.")
+        raise DataError(
+            f"Expected features (N, D) and labels (N, L) of 0 and 1; got {features.shape} and {given.shape}."
+        )
     names = names or [f"feature {i}" for i in range(features.shape[1])]
     labels = labels or [f"label {i}" for i in range(given.shape[1])]
     if not np.isin(given, (0, 1)).all():

@@ -43,7 +43,9 @@ class Prequential:
         not."""
         if not y:
             return 0
-        hits, extra, missed = [], [], []
+        hits: list[Any] = []
+        extra: list[Any] = []
+        missed: list[Any] = []
         for name, there in y.items():
             predicted = said.get(name, False)
             if there:
