@@ -85,3 +85,13 @@ def random_clusters(labels: int, size: int, seed: int) -> list[list[int]]:
     """Numbers of labels in random clusters of this size."""
     order = np.random.default_rng([seed, 1]).permutation(labels).tolist()
     return [order[i : i + size] for i in range(0, labels, size)]
+
+
+def mulan(folder: Any, name: str, labels: int, events: int, seed: int) -> list[Event]:
+    """The first events of a MULAN set, train and test together, in random order: they come without an order in time."""
+    from errata.data.streams import open_events
+
+    found: list[Event] = []
+    for part in ("train", "test"):
+        found += list(open_events(folder / "multilabel" / f"{name}-{part}.arff.gz", labels))
+    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))[:events]]

@@ -73,8 +73,8 @@ class Prequential:
         return place
 
     def _count(self, row: int, name: Any) -> None:
-        place = self._place.get(name)
-        self.counts[row, self._room(name) if place is None else place] += 1
+        place = self._place[name] if name in self._place else self._room(name)
+        self.counts[row, place] += 1
 
     def state(self) -> dict[str, Any]:
         """Everything it holds, in JSON's types; see ``restored``."""
