@@ -1,8 +1,8 @@
 """iHOMER's clusters against both extremes (each label by itself, all labels together) and against random clusters.
 
-Prequential over the whole stream: each event is predicted before it is learned, none is left out. On a stream with planted
-groups, with the learner of its dossier (a Hoeffding tree on label sets per cluster); and, without a promise, on MULAN sets
-with iHOMER's own trees.
+Prequential over the whole stream: each event is predicted before it is learned, none is left out. On a stream with
+planted groups, with the learner of its dossier (a Hoeffding tree on label sets per cluster); and, without a promise,
+on MULAN sets with iHOMER's own trees.
 
     python benchmarks/claims/ihomer.py
 """
@@ -65,8 +65,8 @@ def on_mulan(name: str, arm: str, seed: int, device: str) -> dict[str, Any]:
 
 PLANTED = Trials(
     "ihomer",
-    says=f"{EVENTS:,} events, nine labels in three planted groups, 5 % of the labels turned around; a Hoeffding tree on label "
-    "sets per cluster",
+    says=f"{EVENTS:,} events, nine labels in three planted groups, 5 % of the labels turned around; a Hoeffding tree "
+    "on label sets per cluster",
     measure=on_planted,
     arms=ARMS,
     scores=SCORES,
