@@ -19,6 +19,7 @@ from errata.cli.export import export
 from errata.cli.import_ import import_
 from errata.cli.noise import noise
 from errata.cli.predict import predict
+from errata.cli.prune import prune
 from errata.cli.queue import queue
 from errata.cli.review import review
 from errata.cli.stream import stream
@@ -50,6 +51,7 @@ for _function in (
     bench,
     queue,
     stream,
+    prune,
 ):
     app.command("import" if _function is import_ else None)(_function)
 
