@@ -17,6 +17,7 @@ from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.export import export
 from errata.cli.import_ import import_
+from errata.cli.merge import merge
 from errata.cli.noise import noise
 from errata.cli.predict import predict
 from errata.cli.prune import prune
@@ -44,13 +45,14 @@ for _function in (
     import_,
     apply,
     train,
+    stream,
     predict,
     compare,
     noise,
     systems,
     bench,
     queue,
-    stream,
+    merge,
     prune,
 ):
     app.command("import" if _function is import_ else None)(_function)
