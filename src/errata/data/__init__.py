@@ -13,6 +13,7 @@ _NAMES = {
     "ArrayEncoder": "errata.data.encoders",
     "Batch": "errata.parts.batch",
     "Batches": "errata.data.batches",
+    "Clients": "errata.data.clients",
     "Column": "errata.data.data",
     "Data": "errata.data.data",
     "DecodingLoader": "errata.data.batches",
@@ -32,6 +33,7 @@ _NAMES = {
     "loader": "errata.data.batches",
     "read": "errata.data.reading",
     "read_arff": "errata.data.arff",
+    "read_clients": "errata.data.clients",
     "tokenizer_of": "errata.data.encoders",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "ArrayEncoder",
     "Batch",
     "Batches",
+    "Clients",
     "Column",
     "Data",
     "DecodingLoader",
@@ -59,12 +62,14 @@ __all__ = [
     "loader",
     "read",
     "read_arff",
+    "read_clients",
     "tokenizer_of",
 ]
 
 if TYPE_CHECKING:
     from errata.data.arff import ArffData, iter_arff, read_arff
     from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
+    from errata.data.clients import Clients, read_clients
     from errata.data.data import Column, Data, Preview
     from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.reading import read
