@@ -70,9 +70,13 @@ KINDS: dict[str, Kind] = {
             room="errata.engine.federated",
         ),
         Kind("clients", "a federation's clients", row="client", rows="clients", command="errata federate SOURCE"),
-        Kind("budget", "re-annotation budgets", command="errata queue DIR --budget N"),
+        Kind("budget", "re-annotation budgets", row="sample", rows="samples", command="errata queue DIR --budget N"),
         Kind(
-            "compression", "data compression", row="sample", rows="samples", command="errata prune SOURCE --keep SHARE"
+            "compression",
+            "data compression",
+            row="sample",
+            rows="samples",
+            command="errata prune SOURCE --keep SHARE",
         ),
         Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
         Kind("label_shift", "label shift", row="sample", rows="samples"),

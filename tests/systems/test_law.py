@@ -17,7 +17,7 @@ SHORT = {
     "elr-plus": {"ema_step": 10, "coef_step": 5},
 }
 
-MODALITIES: dict[str, tuple[str, ...]] = {}
+MODALITIES: dict[str, tuple[str, ...]] = {"oest": ("image",), "oest-star": ("image",)}
 """The kinds of data of systems that don't take all."""
 
 

@@ -1,4 +1,4 @@
-"""`errata federate`: one model over clients whose data stay apart; simulated here, or for real with `serve` and `join`."""
+"""`errata federate`: one model over clients whose data stay apart; simulated, or for real with `serve` and `join`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ federate = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train one model over clients whose data stay apart. `errata federate SOURCE --clients 10` simulates them here "
+    help="Train one model over clients whose data stay apart. `errata federate SOURCE --clients 10` simulates them "
     "(see `errata federate run --help`); `serve` and `join` are the two sides of a real federation.",
 )
 
@@ -337,9 +337,7 @@ def _show(talk: Talk, done: FederatedRun, folder: Path) -> None:
     talk.paths(paths)
     content = {"out": str(folder), "metrics": done.metrics, "history": done.history}
     if done.ledgers:
-        content["clients"] = {
-            name: str(folder / "clients" / own) for name, own in done.about["client_folders"].items()
-        }
+        content["clients"] = {name: str(folder / "clients" / own) for name, own in done.about["client_folders"].items()}
     talk.result(content)
 
 

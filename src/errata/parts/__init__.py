@@ -20,29 +20,43 @@ if TYPE_CHECKING:
     from errata.parts.memory import SampleMemory
     from errata.parts.mixing import Mix, mixup
     from errata.parts.mixture import LossMixture
+    from errata.parts.nodes import Graph, NodeSystem, graph_batch
+    from errata.parts.peripheral import PeripheralTransforms
     from errata.parts.precision import in_float32
+    from errata.parts.propagation import column_normalized, propagate
+    from errata.parts.prototypes import class_prototypes, cosine_scores
     from errata.parts.random import SharedRandom, random_state, restore_random_state
+    from errata.parts.recorder import DynamicsRecorder
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "DynamicsRecorder",
     "EMATeacher",
+    "Graph",
     "LossMixture",
     "Mix",
+    "NodeSystem",
+    "PeripheralTransforms",
     "SampleMemory",
     "SharedRandom",
     "System",
     "Views",
     "all_reduce_sum",
     "as_batch",
+    "class_prototypes",
+    "column_normalized",
+    "cosine_scores",
     "fresh_copy",
     "from_first_rank",
     "gather_rows",
     "global_mean",
+    "graph_batch",
     "in_float32",
     "mixup",
+    "propagate",
     "random_state",
     "rank",
     "rank_weight",
@@ -53,21 +67,30 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
+    "DynamicsRecorder": "recorder",
     "EMATeacher": "teacher",
+    "Graph": "nodes",
     "LossMixture": "mixture",
     "Mix": "mixing",
+    "NodeSystem": "nodes",
+    "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",
     "SharedRandom": "random",
     "System": "system",
     "Views": "views",
     "all_reduce_sum": "distributed",
     "as_batch": "batch",
+    "class_prototypes": "prototypes",
+    "column_normalized": "propagation",
+    "cosine_scores": "prototypes",
     "fresh_copy": "teacher",
     "from_first_rank": "distributed",
     "gather_rows": "distributed",
     "global_mean": "distributed",
+    "graph_batch": "nodes",
     "in_float32": "precision",
     "mixup": "mixing",
+    "propagate": "propagation",
     "random_state": "random",
     "rank": "distributed",
     "rank_weight": "distributed",

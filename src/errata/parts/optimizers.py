@@ -22,7 +22,7 @@ def build_optimizer(
     momentum: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """An optimiser by name ("sgd", "adam", "adamw") or by a callable of the parameters.
+    """An optimiser by name ("sgd", "adam", "amsgrad", "adamw") or by a callable of the parameters.
 
     Examples
     --------
@@ -34,11 +34,11 @@ def build_optimizer(
         return name(parameters)
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    if name in ("adam", "amsgrad"):
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, amsgrad=name == "amsgrad")
     if name == "adamw":
         return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-    raise UnknownNameError("optimizer", name, ("sgd", "adam", "adamw"))
+    raise UnknownNameError("optimizer", name, ("sgd", "adam", "amsgrad", "adamw"))
 
 
 def build_scheduler(

@@ -40,7 +40,7 @@ class System(pl.LightningModule):
     model : maps a batch of inputs (B, ...) to logits (B, K)
     num_classes : K, 2 or more
     num_samples : N, the samples in the training set; a batch's ``index`` lies in [0, N)
-    optimizer : "sgd", "adam", "adamw", or a callable from parameters to a ``torch.optim.Optimizer``
+    optimizer : "sgd", "adam", "amsgrad", "adamw", or a callable from parameters to a ``torch.optim.Optimizer``
     lr, momentum, weight_decay : of the named optimisers; momentum of SGD only
     scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "constant", or a
         callable from an optimiser to a scheduler stepped once an epoch

@@ -44,7 +44,7 @@ class ByteViews(Views):
     """Images stored as bytes: a system that goes past its views gives its network bytes, which no layer takes."""
 
     def plain(self, x: Any) -> Any:
-        return x.float() / 255
+        return x.to(torch.get_default_dtype()) / 255
 
 
 class TokenNetwork(nn.Module):
@@ -77,7 +77,7 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
     if kind == "image":
         shade = 60 * torch.eye(CLASSES)[y][:, :, None, None]
         x = (100 + shade + 20 * torch.randn(n, 3, 8, 8, generator=random)).clamp(0, 255).to(torch.uint8)
-        return Problem(x, y, _convolutional, ByteViews())
+        return Problem(x, y, lambda: _convolutional(dropout), ByteViews())
     if kind == "text":
         x = torch.randint(1, 20, (n, 5), generator=random)
         x[:, 0] = 20 + y  # a word that tells the class
@@ -90,9 +90,14 @@ def _dense(inputs: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, CLASSES))
 
 
-def _convolutional() -> nn.Module:
+def _convolutional(dropout: float) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(8, CLASSES),
     )
 
 

@@ -126,9 +126,7 @@ def strategy(federation: Federation, names: list[str]) -> Any:
             number = self.offset + server_round
             self.chosen = federation.choose(number, list(self.nodes.values()))
             self.down = _weight_of(arrays)
-            content = records.RecordDict(
-                {"arrays": arrays, "config": records.ConfigRecord({"round": number})}
-            )
+            content = records.RecordDict({"arrays": arrays, "config": records.ConfigRecord({"round": number})})
             chosen = [node for node, name in self.nodes.items() if name in self.chosen]
             return self._construct_messages(content, chosen, records.MessageType.TRAIN)
 

@@ -168,9 +168,7 @@ def _member(
             from errata.parts.federated import floating_state
 
             assert self.client is not None
-            return {
-                key: torch.from_numpy(np.array(a)) for key, a in zip(floating_state(self.client.model), arrays)
-            }
+            return {key: torch.from_numpy(np.array(a)) for key, a in zip(floating_state(self.client.model), arrays)}
 
         def fit(self, parameters: Any, config: Any) -> Any:
             self.heard += 1

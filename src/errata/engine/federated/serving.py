@@ -23,7 +23,7 @@ from errata.engine.federated._flower import flower, quiet
 from errata.engine.federated.federation import Federation, finite
 from errata.engine.federated.progress import Rounds
 from errata.engine.federated.run import FederatedRun, about_of, made
-from errata.engine.federated.training import _claim, make_system, read_test, spec_for, split, test_share_of
+from errata.engine.federated.training import _claim, make_system, spec_for, split, test_share_of
 from errata.engine.fit import resolve_device
 from errata.errors import ErrataError, ParameterError
 from errata.storage import write_json
