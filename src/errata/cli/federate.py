@@ -242,6 +242,7 @@ def serve(
         out=folder,
         resume=resume,
         progress=talk.progress,
+        verbose=talk.verbose,
         **reading,
         **parameters,
     )
@@ -299,6 +300,7 @@ def join(
         wait_for=wait_for,
         device=device,
         tell=talk.note,
+        verbose=talk.verbose,
         **reading,
     )
     talk.say(ledger_panel(ledger, "This client's ledger"))

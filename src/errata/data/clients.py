@@ -149,6 +149,11 @@ def _from_one(
     if column is not None:
         reading = {**reading, "kinds": {**(reading.get("kinds") or {}), column: "ignored"}}
     data = _without_unlabelled(read(source, label, classes=classes, **reading))
+    if column is not None:  # other data, such as the server's, need not have it
+        kinds = {name: kind for name, kind in data.reading.get("kinds", {}).items() if name != column}
+        data.reading = (
+            {**data.reading, "kinds": kinds} if kinds else {k: v for k, v in data.reading.items() if k != "kinds"}
+        )
     if data.labels is None:
         raise DataError(f"{data.source} has no labels; name their column with label=. Rows without one are welcome.")
     rng = np.random.default_rng([seed, 0x7E57])

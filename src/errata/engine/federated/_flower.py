@@ -28,11 +28,11 @@ def flower(part: str = "flwr") -> Any:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Flower's log to errors, unless errata's own log has been asked to speak."""
+def quiet(verbose: bool = False) -> Iterator[None]:
+    """Keep Flower's log to itself, unless it was asked for."""
+    flower("flwr.server")  # which sets its log's level when it is first imported
     log = logging.getLogger("flwr")
     before = log.level
-    verbose = logging.getLogger().isEnabledFor(logging.INFO)
     log.setLevel(logging.INFO if verbose else logging.CRITICAL)
     try:
         yield

@@ -19,6 +19,7 @@ from errata.engine.federated.spec import Spec
 from errata.engine.fit import resolve_device
 from errata.errors import ErrataError
 from errata.ledger import Ledger
+from errata.parts.federated import floating_state
 from errata.storage import make_folder
 
 __all__ = ["join"]
@@ -38,6 +39,7 @@ def join(
     wait_for: float = 600.0,
     device: str = "auto",
     tell: Callable[[str], None] | None = None,
+    verbose: bool = False,
     **reading: Any,
 ) -> Ledger:
     """Take part in a federation with the data at hand, until its last round.
@@ -53,6 +55,7 @@ def join(
     wait_for : seconds to go on trying where the server is not there, at first or after it was stopped
     device : where to compute
     tell : called with a sentence for each thing that happens
+    verbose : show what Flower has to say
     reading : options of ``errata.read``
 
     Returns
@@ -74,7 +77,7 @@ def join(
     known = name or f"{folder.resolve().name}@{platform.node() or 'client'}"
     member = _member(known, data, folder, secret, torch.device(resolve_device(device)), tell or (lambda _: None))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    with quiet():
+    with quiet(verbose):
         _stay(member, address, root, wait_for)
     if member.client is None:
         raise ErrataError(f"The server at {server} has ended without asking anything of this client.")
@@ -141,51 +144,53 @@ def _member(
             """First who one is, then what is to be done."""
             self.heard += 1
             if config.get("refused"):
-                self._fail(ErrataError(f"The server has sent this client away: {config['refused']}."))
+                raise self._failed(ErrataError(f"The server has sent this client away: {config['refused']}."))
             if "spec" in config:
                 try:
                     self._prepare(Spec.from_json(str(config["spec"])))
                 except ErrataError as error:
-                    self._fail(error)
+                    raise self._failed(error) from None
                 return {"ready": True}
             told = {"name": name}
             if config.get("token"):
                 if secret is None:
-                    self._fail(ErrataError("The server asks for the federation's token: give --token FILE."))
-                told["proof"] = security.prove(secret or b"", str(config["nonce"]), name)
+                    raise self._failed(ErrataError("The server asks for the federation's token: give --token FILE."))
+                told["proof"] = security.prove(secret, str(config["nonce"]), name)
             return told
 
-        def _fail(self, error: ErrataError) -> None:
+        def _failed(self, error: ErrataError) -> ErrataError:
+            """Note why this client ends: Flower wraps what is raised in its calls."""
             self.error = error
-            raise error
+            return error
 
         def _prepare(self, spec: Spec) -> None:
             own = _by_classes(data, spec.classes)
             self.client = Client.from_data(name, spec, own, folder=folder, device=device).recall()
             tell(f"Joined as '{name}': {len(own):,} rows, {int((own.labels.codes >= 0).sum()):,} with a label.")
 
-        def _state(self, arrays: Any) -> dict[str, torch.Tensor]:
-            from errata.parts.federated import floating_state
+        def _ready(self) -> Client:
+            if self.client is None:
+                raise self._failed(ErrataError("The server asked for work before it had said what is to be done."))
+            return self.client
 
-            assert self.client is not None
-            return {key: torch.from_numpy(np.array(a)) for key, a in zip(floating_state(self.client.model), arrays)}
+        def _state(self, arrays: Any) -> dict[str, torch.Tensor]:
+            names = floating_state(self._ready().model)
+            return {key: torch.from_numpy(np.array(a)) for key, a in zip(names, arrays)}
 
         def fit(self, parameters: Any, config: Any) -> Any:
             self.heard += 1
-            assert self.client is not None
             try:
-                update = self.client.fit(self._state(parameters), int(config["round"]))
-                self.client.save_ledger(report=False)  # whatever happens next, what is known is written
+                client = self._ready()
+                update = client.fit(self._state(parameters), int(config["round"]))
+                client.save_ledger(report=False)  # whatever happens next, what is known is written
             except ErrataError as error:
-                self._fail(error)
-                raise
+                raise self._failed(error) from None
             tell(f"Round {config['round']}: {update.samples:,} rows used.")
             return [value.numpy() for value in update.state.values()], update.samples, update.metrics
 
         def evaluate(self, parameters: Any, config: Any) -> Any:
             self.heard += 1
-            assert self.client is not None
-            figures = self.client.look(self._state(parameters), int(config["round"]))
+            figures = self._ready().look(self._state(parameters), int(config["round"]))
             return 0.0, int(figures["rows"]), figures
 
     return Member()

@@ -55,6 +55,7 @@ def serve(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
+    verbose: bool = False,
     **rest: Any,
 ) -> FederatedRun:
     """Be the server of a real federation, until its last round.
@@ -75,6 +76,7 @@ def serve(
     round_timeout : seconds after which a round goes on without those who have not answered; None waits for all that
         are connected
     out, resume : the server's folder, as in ``train``; with ``resume`` go on from the last whole round in it
+    progress, verbose : show each round; and what Flower has to say
 
     Raises
     ------
@@ -111,7 +113,7 @@ def serve(
     if folder is not None:
         write_json(folder / "run.json", about)
     _free(host, port)
-    with Rounds(federation, show=progress, every=0.0), quiet():
+    with Rounds(federation, show=progress, every=0.0), quiet(verbose):
         _listen(federation, _address(host, port), clients, wait_for, round_timeout, secret, tls)
     run = made(federation, about | {"client_folders": dict.fromkeys(federation.reports, "")}, {}, device)
     if folder is not None:
@@ -153,21 +155,26 @@ def _listen(
     secret: bytes | None,
     tls: tuple[bytes, bytes, bytes] | None,
 ) -> None:
-    server = flower("flwr.server")
     left = federation.rounds - federation.round
     if left <= 0:
         return
-    plan = _strategy(federation, clients, wait_for, secret)
-    server.start_server(
+    server = _server(_strategy(federation, clients, wait_for, secret))
+    # what Flower's start_server does, but for its signal handlers (Ctrl-C is the caller's) and its end: a gRPC server
+    # that is left to the interpreter's shutdown can hang there
+    listening = flower("flwr.server.superlink.fleet.grpc_bidi.grpc_server").start_grpc_server(
+        client_manager=server.client_manager(),
         server_address=address,
-        server=_server(plan, timeout),
-        config=server.ServerConfig(num_rounds=left, round_timeout=timeout),
+        max_message_length=MESSAGE,
         certificates=tls,
-        grpc_max_message_length=MESSAGE,
     )
+    try:
+        server.fit(num_rounds=left, timeout=timeout)
+        server.disconnect_all_clients(timeout)
+    finally:
+        listening.stop(grace=1).wait(10)
 
 
-def _server(plan: Any, timeout: float | None) -> Any:
+def _server(plan: Any) -> Any:
     """Flower's server, with a round's deadline: a client that hangs is dropped instead of waited for."""
     flower_server = flower("flwr.server")
     common = flower("flwr.common")
