@@ -167,8 +167,8 @@ def _from_one(
         given = _owners(data, column) if column is not None else np.asarray(clients, dtype=object).astype(str)
         if len(given) != len(data):
             raise DataError(f"Expected the name of a client for each of {len(data):,} rows; got {len(given):,}.")
-        names, owners = np.unique(given[kept], return_inverse=True)
-        names = names.tolist()
+        found, owners = np.unique(given[kept], return_inverse=True)
+        names = found.tolist()
     parts = [data.subset(kept[owners == i]) for i in range(len(names))]
     test = data.subset(held) if len(held) else None
     simulated = column is None and isinstance(clients, (int, np.integer))

@@ -21,7 +21,9 @@ def flower(part: str = "flwr") -> Any:
     for name, value in _OFF.items():
         os.environ[name] = value
     found = optional(part, "federated", "A federation over Flower")
-    told = sys.modules.get("flwr.supercore.telemetry")  # read once, when Flower was first imported, perhaps by others
+    told: Any = sys.modules.get(
+        "flwr.supercore.telemetry"
+    )  # read once, when Flower was first imported, perhaps by others
     if told is not None and hasattr(told, "FLWR_TELEMETRY_ENABLED"):
         told.FLWR_TELEMETRY_ENABLED = "0"
     return found

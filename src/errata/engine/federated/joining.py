@@ -166,7 +166,7 @@ def _member(
         def _prepare(self, spec: Spec) -> None:
             own = _by_classes(data, spec.classes)
             self.client = Client.from_data(name, spec, own, folder=folder, device=device).recall()
-            tell(f"Joined as '{name}': {len(own):,} rows, {int((own.labels.codes >= 0).sum()):,} with a label.")
+            tell(f"Joined as '{name}': {len(own):,} rows, {len(self.client.share.labelled):,} with a label.")
 
         def _ready(self) -> Client:
             if self.client is None:

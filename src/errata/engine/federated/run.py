@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -34,7 +34,7 @@ CLIENTS = "clients"
 class GlobalModel(System):
     """The global model, for prediction; it is trained by the federation."""
 
-    card: Card = systems.card("fedavg")
+    card: ClassVar[Card] = systems.card("fedavg")
 
 
 @dataclass

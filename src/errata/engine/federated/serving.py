@@ -23,7 +23,7 @@ from errata.engine.federated._flower import flower, quiet
 from errata.engine.federated.federation import Federation, finite
 from errata.engine.federated.progress import Rounds
 from errata.engine.federated.run import FederatedRun, about_of, made
-from errata.engine.federated.training import _claim, make_system, spec_for, split, test_share_of
+from errata.engine.federated.training import _claim, make_system, server_share, spec_for, split
 from errata.engine.fit import resolve_device
 from errata.errors import ErrataError, ParameterError
 from errata.storage import write_json
@@ -94,7 +94,7 @@ def serve(
     folder = _claim(out, resume)
     place = torch.device(resolve_device(device))
     federation = Federation(
-        spec, rounds=rounds, fraction=fraction, test=test_share_of(bench.data[0], spec), folder=folder, device=place
+        spec, rounds=rounds, fraction=fraction, test=server_share(bench.data[0], spec), folder=folder, device=place
     )
     if resume:
         federation.resume()
@@ -179,7 +179,7 @@ def _server(plan: Any) -> Any:
     flower_server = flower("flwr.server")
     common = flower("flwr.common")
 
-    class Server(flower_server.Server):  # type: ignore[name-defined, misc]
+    class Server(flower_server.Server):  # type: ignore[name-defined]
         def fit_round(self, server_round: int, timeout: float | None) -> Any:
             asked = plan.configure_fit(server_round, self.parameters, self._client_manager)
             done, failed = _ask(asked, lambda proxy, ins: proxy.fit(ins, timeout, server_round), timeout)

@@ -25,7 +25,7 @@ from errata.errors import DataError, ErrataError, ParameterError, UnknownNameErr
 from errata.parts.federated import Share
 from errata.storage import make_folder, write_json
 
-__all__ = ["ENGINES", "read", "spec_for", "split", "test_share_of", "train"]
+__all__ = ["ENGINES", "read", "server_share", "spec_for", "split", "train"]
 
 ENGINES = ("local", "flower")
 DEFAULT_CLIENTS = 10
@@ -57,7 +57,7 @@ def train(
     test: Any = None,
     test_label: Any = None,
     test_share: float = 0.15,
-    model: str = "auto",
+    model: str | Mapping[str, Any] = "auto",
     engine: str = "local",
     seed: int = 0,
     device: str = "auto",
@@ -81,7 +81,7 @@ def train(
     alpha : evenness of the dealing, above 0; None is even
     test, test_label : data at the server, with right labels, to measure every round on
     test_share : without ``test``, the share of one source's labelled rows that stay at the server for that
-    model : "auto", or a name of ``errata.models``
+    model : "auto", a name of ``errata.models``, or a dict of the name and options: {"name": "mlp", "hidden": [64]}
     engine : "local" (this process, no further packages) or "flower" (Flower's simulation on Ray)
     seed, device : as in ``errata.train``; "flower" computes on CPUs
     out, resume : a folder for the server's model, figures and overview, with each client's own below ``clients/``; go
@@ -131,7 +131,7 @@ def train(
             simulated=given.simulated,
         )
         federation = Federation(
-            spec, rounds=rounds, fraction=fraction, test=test_share_of(bench, spec), folder=folder, device=place
+            spec, rounds=rounds, fraction=fraction, test=server_share(bench, spec), folder=folder, device=place
         )
         if resume:
             federation.resume()
@@ -240,29 +240,32 @@ def _named(given: Clients) -> bool:
     return bool(given.data[0].named)
 
 
-def spec_for(given: Clients, bench: Any, system: str, settings: Mapping[str, Any], model: str, seed: int) -> Spec:
+def spec_for(given: Clients, bench: Any, system: str, settings: Mapping[str, Any], model: Any, seed: int) -> Spec:
     """The common ground: the encoding is learned from the server's data, or else from the largest client's."""
     from errata import data as room
     from errata import models
 
-    if not isinstance(model, str):
+    options = dict(model) if isinstance(model, Mapping) else {"name": model}
+    chosen = options.pop("name", None)
+    if not isinstance(chosen, str):
         raise ParameterError("A federation builds its network by name: model= takes 'auto' or one of errata.models.")
     if len(given.classes) < 2:
         raise DataError(f"Expected at least 2 classes over all clients; {given.source} holds {given.classes}.")
     if not any(bool((codes >= 0).any()) for codes in given.codes):
         raise DataError(f"No client of {given.source} has a label; at least one needs some.")
     basis = bench if bench is not None else max(given.data, key=len)
-    encoder = room.encoder_for(basis, **room.tokenizer_of(model, basis)).fit(basis)
-    name = MODELS[basis.kind] if model == "auto" else model
-    more = {"num_embeddings": encoder.vocabulary} if name.replace("-", "_") == "text_bag" else {}
-    network = models.build(name, len(given.classes), encoder.input_shape, seed=mixed_seed(seed, 1), **more)
+    encoder: Any = room.encoder_for(basis, **room.tokenizer_of(chosen, basis)).fit(basis)
+    name = MODELS[basis.kind] if chosen == "auto" else chosen
+    if name.replace("-", "_") == "text_bag":
+        options.setdefault("num_embeddings", encoder.vocabulary)
+    network = models.build(name, len(given.classes), encoder.input_shape, seed=mixed_seed(seed, 1), **options)
     if network.spec is None:
         raise ParameterError(f"The model '{name}' can't be built again by name, as every client must.")
     kept = make_system(system, settings).settings()
     return Spec(system, kept, network.spec, encoder.spec(), list(given.classes), int(seed))
 
 
-def test_share_of(bench: Any, spec: Spec) -> Share | None:
+def server_share(bench: Any, spec: Spec) -> Share | None:
     """The server's labelled rows, encoded; None where there are none."""
     if bench is None:
         return None
