@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.confident import confident
 from errata.audit.crossval import fold_of, temper
-from errata.audit.items import item_ledger, parts_table
 from errata.audit.progress import Progress, Show
 from errata.data.arff import is_arff, label_names_of
-from errata.data.multilabel import MISSING, as_matrix, from_lists, set_names, split_text
+from errata.data.multilabel import MISSING, as_matrix, from_lists, split_text
 from errata.errors import DataError, ParameterError
+from errata.items import set_names, sets_ledger
 from errata.labels import ClassLabels
-from errata.scores.multilabel import WAYS, combine, self_confidence
+from errata.scores.multilabel import WAYS, combine, judge, unvarying
 
 if TYPE_CHECKING:
     from errata.data import Data
     from errata.ledger import Ledger
 
 __all__ = ["audit"]
-
-MOST_SETS = 100
-"""With more different sets of labels than this they are no classes of the ledger any more, only text in its columns."""
 
 MOST_TOGETHER = 20
 """Labels that a forest learns at once, as each of its leaves keeps all of them."""
@@ -290,79 +286,22 @@ def _ledger(
     how: dict[str, Any],
     about: dict[str, Any],
 ) -> Ledger:
-    trust, issue, notes = _judge(matrix, probs, names, how["given_odds"])
-    proposed = np.where(issue, 1 - matrix, matrix)
-    proposed = np.where(matrix == MISSING, probs > 0.5, proposed).astype(np.int8)
-    index = np.arange(len(matrix)) if data is None else data.rows
-    rows, places = np.nonzero(matrix != MISSING)
-    parts = parts_table(
-        index[rows],
-        matrix[rows, places],
-        proposed[rows, places],
-        trust[rows, places],
-        issue[rows, places],
-        {"label": np.asarray(names, dtype=object)[places]},
-    )
+    trust, issue = judge(matrix, probs, how["given_odds"])
     meta = {"method": "confident", "task": "multilabel", **how, "label_names": names, **about}
     if data is not None:
         meta = {**data.origin, "kind": data.kind, **meta}
-    meta["notes"] = notes
-    columns = {"wrong_labels": issue.sum(axis=1)}
-    item_trust = combine(trust, how["aggregate"])
-    ledger = _of_sets(matrix, proposed, names, item_trust, np.asarray(issue.any(axis=1)), columns, index, meta, parts)
+    same = [name for name, odd in zip(names, unvarying(matrix)) if odd]
+    some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
+    meta["notes"] = [f"Labels that all rows have, or none has, can’t be checked: {some}."] if same else []
+    ledger = sets_ledger(
+        matrix,
+        probs,
+        names,
+        trust=trust,
+        issue=issue,
+        item_trust=combine(trust, how["aggregate"]),
+        index=np.arange(len(matrix)) if data is None else data.rows,
+        meta=meta,
+    )
     ledger.data = data
     return ledger
-
-
-def _judge(
-    matrix: np.ndarray, probs: np.ndarray, names: list[str], given_odds: float
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """(N, L) trust and issues of each label.
-
-    An issue is what confident learning flags on the label by itself, and what is improbable besides: the first alone
-    mistakes labels that are hard to predict for wrong ones, the second alone those that are rare.
-    """
-    score = self_confidence(matrix, probs).astype(np.float32)
-    trust = score * given_odds / (score * given_odds + (1 - score))
-    issue = np.nan_to_num(trust, nan=1.0) < 0.5
-    same = []
-    for place, name in enumerate(names):
-        column = matrix[:, place].astype(np.int64)
-        if len(np.unique(column[column != MISSING])) < 2:
-            same.append(name)
-            trust[:, place] = np.where(column == MISSING, np.nan, np.maximum(trust[:, place], 0.5))
-            issue[:, place] = False
-            continue
-        both = np.column_stack([1 - probs[:, place], probs[:, place]])
-        issue[:, place] &= confident(ClassLabels(column, [0, 1]), both).issue
-    if not same:
-        return trust, issue, []
-    some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
-    return trust, issue, [f"Labels that all rows have, or none has, can’t be checked: {some}."]
-
-
-def _of_sets(
-    matrix: np.ndarray,
-    proposed: np.ndarray,
-    names: list[str],
-    trust: np.ndarray,
-    issue: np.ndarray,
-    columns: dict[str, Any],
-    index: np.ndarray,
-    meta: dict[str, Any],
-    parts: Any,
-) -> Ledger:
-    from errata.ledger import Ledger
-
-    given_sets, proposed_sets = set_names(matrix, names), set_names(proposed, names)
-    bare = (matrix == MISSING).all(axis=1)
-    sets = sorted({*given_sets[~bare], *proposed_sets})
-    if len(sets) > MOST_SETS:
-        columns = {"given": np.where(bare, "", given_sets), "proposed": proposed_sets, **columns}
-        return item_ledger(trust, issue, columns=columns, index=index, meta=meta, parts=parts)
-    place = {name: i for i, name in enumerate(sets)}
-    given = np.array([-1 if b else place[name] for name, b in zip(given_sets, bare)], dtype=np.int64)
-    codes = np.array([place[name] for name in proposed_sets], dtype=np.int64)
-    return Ledger(
-        given, codes, trust, classes=sets, issue=issue & ~bare, columns=columns, index=index, meta=meta, parts=parts
-    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +30,9 @@ __all__ = [
     "TextColumn",
     "Unreadable",
     "assignments",
+    "pairs",
     "reading",
+    "taken_by",
 ]
 
 Source = Annotated[
@@ -103,7 +107,7 @@ def reading(
     if image_column is not None:
         options["image_column"] = image_column
     if kinds:
-        options["kinds"] = {name: str(value) for name, value in _pairs(kinds, "--kind", "column=kind").items()}
+        options["kinds"] = {name: str(value) for name, value in pairs(kinds, "--kind", "column=kind").items()}
     if unreadable != "error":
         options["unreadable"] = unreadable
     if encoding is not None:
@@ -125,19 +129,32 @@ def assignments(given: list[str] | None) -> dict[str, Any]:
     >>> assignments(["lambda_=3", "lr=1e-2", "loss=gce", "milestones=[0.5, 0.8]", "gradient_clip=none"])
     {'lambda_': 3, 'lr': 0.01, 'loss': 'gce', 'milestones': [0.5, 0.8], 'gradient_clip': None}
     """
-    return {name: _value(text) for name, text in _pairs(given or [], "--set", "name=value").items()}
+    return {name: _value(text) for name, text in pairs(given or [], "--set", "name=value").items()}
 
 
-def _pairs(given: list[str], option: str, form: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
+def taken_by(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those parameters that a function takes by name.
+
+    Examples
+    --------
+    >>> taken_by(sorted, {"reverse": True, "lr": 0.1})
+    {'reverse': True}
+    """
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: value for name, value in parameters.items() if name in named}
+
+
+def pairs(given: list[str], option: str, form: str) -> dict[str, str]:
+    """Repeated ``name=value`` options as a mapping of texts; the form is for the message."""
+    found: dict[str, str] = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
             raise ParameterError(f"{option} expects {form}; got '{item}'.")
-        if name.strip() in pairs:
+        if name.strip() in found:
             raise ParameterError(f"{option} gives '{name.strip()}' twice; give it once.")
-        pairs[name.strip()] = value.strip()
-    return pairs
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _value(text: str) -> Any:

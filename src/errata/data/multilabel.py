@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from errata.errors import DataError, UnknownNameError
+from errata.items import NONE, set_names
 
 __all__ = ["MISSING", "NONE", "as_matrix", "from_lists", "set_names", "split_text", "truth"]
 
 MISSING = -1
-NONE = "none"
-"""What a set without a label is called."""
-
 SEPARATORS = ("|", ";", ",")
 _TRUE = {"1", "1.0", "true", "yes", "t", "y"}
 _FALSE = {"0", "0.0", "false", "no", "f", "n"}
@@ -131,17 +129,3 @@ def _labels(value: Any, separator: str, row: int) -> list[str] | None:
                 f'Expected a list of labels in row {row}, such as ["a", "b"]; found {value[:60]!r} ({error}).'
             ) from error
     return [label.strip() for label in value.split(separator) if label.strip()]
-
-
-def set_names(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(N,) what each row's set of labels is called: "a, b", or "none".
-
-    Examples
-    --------
-    >>> set_names(np.array([[1, 1], [0, 0]]), ["a", "b"])
-    array(['a, b', 'none'], dtype=object)
-    """
-    rows, which = np.unique(matrix == 1, axis=0, return_inverse=True)
-    words = np.empty(len(rows), dtype=object)
-    words[:] = [", ".join(names[i] for i in np.flatnonzero(row).tolist()) or NONE for row in rows]
-    return words[which.ravel()]

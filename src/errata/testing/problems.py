@@ -13,10 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 from errata.parts import Batch, Views
 from errata.testing.failure import CheckFailure
 
-__all__ = ["CLASSES", "KINDS", "Problem", "SealedBatch", "batches", "make_problem", "ordinary_loader"]
+__all__ = ["CLASSES", "KINDS", "SEVERAL", "Problem", "SealedBatch", "batches", "make_problem", "ordinary_loader"]
 
 KINDS = ("tabular", "image", "text")
 CLASSES = 3
+SEVERAL = "several-labels-"
+"""Before a kind: the same inputs with labels (N, 3) of 1, 0 and -1 (not known)."""
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Problem:
     Attributes
     ----------
     x : (N, ...) inputs as stored
-    y : (N,) int64 in [0, 3)
+    y : (N,) int64 in [0, 3); or (N, 3) of 1, 0 and -1, where a sample has several labels
     network : makes the network; without batch normalisation, so that a batch of one is a batch
     views : from stored inputs to what the network takes
     """
@@ -68,6 +70,9 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
     >>> problem.x.shape, problem.x.dtype, problem.network()(problem.views.plain(problem.x)).shape
     (torch.Size([4, 3, 8, 8]), torch.uint8, torch.Size([4, 3]))
     """
+    if kind.startswith(SEVERAL):
+        one = make_problem(kind.removeprefix(SEVERAL), n, dropout=dropout)
+        return Problem(one.x, _several(one.y), one.network, one.views)
     random = torch.Generator().manual_seed(11)
     y = torch.arange(n) % CLASSES
     y = y[torch.randperm(n, generator=random)]
@@ -84,6 +89,14 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
         x[:, 4] *= torch.randint(0, 2, (n,), generator=random)  # and padding
         return Problem(x.to(torch.int32), y, lambda: TokenNetwork(20 + CLASSES, CLASSES), Views())
     raise CheckFailure(f"There are no problems of the kind '{kind}'; known are {', '.join(KINDS)}.")
+
+
+def _several(y: Tensor) -> Tensor:
+    """(N, 3) labels that follow from the class; of every third sample one isn't known."""
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1]])[y]
+    rows = torch.arange(0, len(y), 3)
+    labels[rows, rows // 3 % CLASSES] = -1
+    return labels
 
 
 def _dense(inputs: int, dropout: float) -> nn.Module:
