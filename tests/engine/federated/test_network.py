@@ -66,7 +66,7 @@ if role == "server":
     serve(
         f"{folder}/bench.csv", "kind", port=port, rounds=int(options["rounds"]), clients=int(options["clients"]),
         out=f"{folder}/server", resume="resume" in options, model={"name": "mlp", "hidden": [8]}, device="cpu",
-        wait_for=200, tau=3, tau_prime=3, seed=4, round_timeout=float(options["timeout"]) if "timeout" in options else None,
+        wait_for=200, tau=3, tau_prime=3, seed=4,
     )
 else:
     join(
