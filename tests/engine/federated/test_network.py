@@ -285,7 +285,7 @@ def test_a_port_that_is_taken_is_told_before_anything_else(tmp_path):
             serve(tmp_path / "bench.csv", "kind", port=other.getsockname()[1], wait_for=0.1, progress=False)
 
 
-def in_threads(folder, port, clients, **server):
+def in_threads(folder, port, people, first=(), **server):
     """A federation in threads of this process; what the server and each client came to."""
     from errata.engine.federated import join, serve
 
@@ -298,16 +298,23 @@ def in_threads(folder, port, clients, **server):
             found[name] = error
 
     tasks = [threading.Thread(target=note, args=("server", lambda: serve(
-        folder / "bench.csv", "kind", port=port, progress=False, device="cpu", **{"tau": 2, "tau_prime": 2, "rounds": 1, **server},
+        folder / "bench.csv", "kind", port=port, progress=False, device="cpu",
+        **{"tau": 2, "tau_prime": 2, "rounds": 1, **server},
     )))]  # fmt: skip
-    for name, options in clients.items():
+    for name, options in people.items():
         tasks.append(threading.Thread(target=note, args=(name, lambda name=name, options=options: join(
             label="kind", server=f"localhost:{port}", out=folder / f"out-{name}", device="cpu", wait_for=20,
             **{"source": folder / "site-1.csv", **options},
         ))))  # fmt: skip
-    for task in tasks:
+    early = [tasks[0], *(task for name, task in zip(people, tasks[1:]) if name in first)]
+    for task in early:
         task.start()
-    for task in tasks:
+    for task in early[1:]:
+        task.join(PATIENCE)
+    late = [task for task in tasks if task not in early]
+    for task in late:
+        task.start()
+    for task in [*late, tasks[0]]:
         task.join(PATIENCE)
     return found
 
@@ -326,6 +333,7 @@ def test_a_stranger_and_a_double_are_sent_away(tmp_path):
         },
         clients=1,
         token=tmp_path / "token",
+        first=("wrong", "none"),
         wait_for=60,
     )
     assert len(found["right"]) == 60, found
