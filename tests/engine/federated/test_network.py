@@ -63,7 +63,9 @@ def play(role, folder, port, slow=0, rounds=1, clients=1, resume=False):
     if role == "server":
         serving.serve(
             f"{folder}/bench.csv", "kind", port=port, rounds=rounds, clients=clients, out=f"{folder}/server",
-            resume=resume, model={"name": "mlp", "hidden": [8]}, device="cpu", wait_for=200, tau=3, tau_prime=3, seed=4,
+            resume=resume, model={"name": "mlp", "hidden": [8]}, device="cpu", wait_for=200, tau=10, tau_prime=3,
+            eta=0.2,
+            seed=4,
         )
     else:
         joining.join(
