@@ -12,6 +12,7 @@ from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
 from errata.models.registry import build, from_spec, names, widened_spec
 from errata.models.transformer import PatchTransformer, TransformerBlock
+from errata.models.unet import UNet
 from errata.parts.merging.modules import Attention
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TextBag",
     "TimmModel",
     "TransformerBlock",
+    "UNet",
     "build",
     "from_spec",
     "names",
