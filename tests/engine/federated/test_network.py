@@ -155,7 +155,9 @@ def rounds_of(folder):
 
 def test_a_client_killed_in_a_round_and_a_server_killed_after_one_do_no_harm(stage, tmp_path):
     server = stage.start("server", rounds=50, clients=1)
-    stays, victim = stage.start("site-1", slow=0.3), stage.start("site-2", slow=5)
+    stays = stage.start("site-1", slow=0.3)
+    stage.wait_until(lambda: "fit" in stage.said(stays))
+    victim = stage.start("site-2", slow=5)
     # in the middle of a round of its own: it has begun to fit, and is killed before it can answer
     stage.wait_until(lambda: "fit" in stage.said(victim))
     os.kill(victim, signal.SIGKILL)
