@@ -38,6 +38,8 @@ ARMS = {
     "coverage + KD": ("coverage", False, 1.0),
 }
 FEW = ("random", "random + KD", "el2n", "el2n + KD", "coverage + KD")
+MAIN = ("random", "random + KD 0.5", "random + KD", "el2n", "el2n + KD")
+OTHERS = ("random + KD", "easy el2n", "forgetting + KD", "aum + KD", "coverage + KD")
 KEEPS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -65,8 +67,9 @@ def images(kind: str, seed: int):
 @cache
 def teacher(name: str, seed: int):
     """A teacher of all samples, whose training has recorded the scores; and what takes its test data."""
-    x, given, x_test, y_test = digits(seed) if name == "digits" else images(name, seed)
-    options = DIGITS if name == "digits" else CIFAR
+    on_digits = name in ("digits", "scores")
+    x, given, x_test, y_test = digits(seed) if on_digits else images(name, seed)
+    options = DIGITS if on_digits else CIFAR
     data = read(x, given)
     run = compression.train(data, keep=1.0, alpha=0.0, seed=seed, progress=False, **{**options, "score": "random"})
     return data, run.teacher, read(x_test, y_test), options
@@ -115,11 +118,9 @@ def trials(name: str, keep: float, arms, says: str, settings) -> Trials:
 
 if __name__ == "__main__":
     few = [Verdict("random + KD", "random", "accuracy", 8.0), Verdict("random", "el2n", "accuracy", 8.0)]
-    near = [
-        Verdict("random + KD", arm, "accuracy", -2.0) for arm in ARMS if arm.endswith("+ KD") and arm != "random + KD"
-    ]
+    near = [Verdict("random + KD", arm, "accuracy", -2.0) for arm in OTHERS if arm.endswith("+ KD")]
     main(
-        (trials("digits", 0.1, tuple(ARMS), NOISY, DIGITS), [*few, *near]),
+        (trials("digits", 0.1, MAIN, NOISY, DIGITS), [*few, Verdict("random + KD", "el2n + KD", "accuracy", -2.0)]),
         (
             Trials(
                 "kd-pruning-alpha",
@@ -135,5 +136,6 @@ if __name__ == "__main__":
             trials("worst", 0.1, FEW, IMAGES, CIFAR),
             [Verdict("random + KD", "random", "accuracy", 2.0), Verdict("random", "el2n", "accuracy", 2.0)],
         ),
+        (trials("scores", 0.1, OTHERS, NOISY, DIGITS), near[1:]),
         (trials("digits", 0.5, FEW, NOISY, DIGITS), [Verdict("random + KD", "random", "accuracy", 2.0)]),
     )
