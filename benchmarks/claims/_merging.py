@@ -1,8 +1,8 @@
 """Merging two networks, measured: what the claims of PLeaS share.
 
 Two networks from different beginnings learn one data set, each on its own part: either both know all classes, but each
-sees a tenth of the images of the other's five; or each knows five classes only. The inputs to merge on are training images
-of both, without labels.
+sees a tenth of the images of the other's five; or each knows five classes only. The inputs to merge on are training
+images of both, without labels.
 """
 
 from __future__ import annotations
