@@ -100,6 +100,7 @@ KINDS: dict[str, Kind] = {
             row="sample",
             rows="samples",
             command="errata prune SOURCE --keep SHARE",
+            room="errata.engine.compression",
         ),
         Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
         Kind("label_shift", "label shift", row="sample", rows="samples"),
