@@ -85,7 +85,16 @@ KINDS: dict[str, Kind] = {
             predicts_files=True,
         ),
         Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
-        Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
+        Kind(
+            "streams",
+            "streams",
+            row="event",
+            rows="events",
+            part="label",
+            parts="labels",
+            command="errata stream SOURCE --system {slug}",
+            room="errata.engine.streams",
+        ),
         Kind(
             "federated",
             "federated learning",

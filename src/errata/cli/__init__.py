@@ -23,6 +23,7 @@ from errata.cli.predict import predict
 from errata.cli.prune import prune
 from errata.cli.queue import queue
 from errata.cli.review import review
+from errata.cli.stream import stream
 from errata.cli.systems import systems
 from errata.cli.train import train
 
@@ -44,6 +45,7 @@ for _function in (
     import_,
     apply,
     train,
+    stream,
     predict,
     compare,
     noise,
