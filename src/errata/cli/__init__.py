@@ -17,6 +17,7 @@ from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.export import export
 from errata.cli.import_ import import_
+from errata.cli.merge import merge
 from errata.cli.noise import noise
 from errata.cli.predict import predict
 from errata.cli.prune import prune
@@ -49,6 +50,7 @@ for _function in (
     systems,
     bench,
     queue,
+    merge,
     prune,
 ):
     app.command("import" if _function is import_ else None)(_function)
