@@ -55,7 +55,15 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("classification", "classification"),
         Kind("ood", "out-of-distribution", row="sample", rows="samples"),
-        Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
+        Kind(
+            "multilabel",
+            "multi-label",
+            row="item",
+            rows="items",
+            part="label",
+            parts="labels",
+            room="errata.engine.multilabel",
+        ),
         Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
         Kind("graphs", "graphs", row="node", rows="nodes"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),

@@ -27,9 +27,9 @@ def multilabel_scores(given: np.ndarray, probabilities: np.ndarray, thresholds: 
 
     Returns
     -------
-    dict with ``map`` (mean over labels of the average precision of the items' ranking), ``micro_f1``, ``macro_f1`` (over
-    the labels that some item has), ``hamming`` (the share of wrong pairs), ``ranking_loss`` (the share of pairs of
-    labels of an item in the wrong order; over items of which all is known), ``rows``
+    dict with ``map`` (mean over labels of the average precision of the items' ranking), ``micro_f1``, ``macro_f1``
+    (over the labels that some item has), ``hamming`` (the share of wrong pairs), ``ranking_loss`` (the share of pairs
+    of labels of an item in the wrong order; over items of which all is known), ``rows``
 
     Examples
     --------
@@ -40,7 +40,9 @@ def multilabel_scores(given: np.ndarray, probabilities: np.ndarray, thresholds: 
     """
     there = (given == 1).any(axis=0)
     if not there.any():
-        raise DataError("No item to evaluate on has any of the labels; expected right labels, with 1 where one applies.")
+        raise DataError(
+            "No item to evaluate on has any of the labels; expected right labels, with 1 where one applies."
+        )
     y, p = torch.from_numpy(given.astype(np.int64)), torch.from_numpy(probabilities.astype(np.float64))
     decided = (p >= torch.from_numpy(np.asarray(thresholds, dtype=np.float64))).to(torch.int64)
     two = y.shape[1] > 1  # torchmetrics wants two labels or more

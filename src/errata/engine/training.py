@@ -105,11 +105,11 @@ def train(
     room = room_of(system)
     if room is not None:
         return hand_over(room, train, {**locals(), "rest": rest})
-    _check(validation, select, seed)
+    check_choices(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
     reading, settings = split_options(rest, kind)
-    folder = _claim(out, resume)
+    folder = claim_folder(out, resume)
     task = prepare(
         _read(source, y, label, reading),
         kind,
@@ -126,7 +126,7 @@ def train(
     given |= {"epoch_rows": epoch_rows} if epoch_rows is not None else {}
     about = describe(task, **given)
     if folder is not None:
-        _announce(folder, about)
+        announce(folder, about)
     fitted = fit(
         task.system,
         task.batches,
@@ -148,7 +148,7 @@ def train(
     return run
 
 
-def _announce(folder: Path, about: Mapping[str, Any]) -> None:
+def announce(folder: Path, about: Mapping[str, Any]) -> None:
     """Say that a run has begun here; a description that is there already stays until the run is finished."""
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", {**about, "finished": False})
@@ -157,7 +157,8 @@ def _announce(folder: Path, about: Mapping[str, Any]) -> None:
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check(validation: float, select: str, seed: int) -> None:
+def check_choices(validation: float, select: str, seed: int) -> None:
+    """Say what of ``train``'s own parameters makes no sense."""
     if not 0 <= validation <= 0.9:
         raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
     if select not in ("last", "best"):
@@ -229,7 +230,8 @@ def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str
     return reading, {k: v for k, v in rest.items() if k not in options}
 
 
-def _claim(out: str | Path | None, resume: bool) -> Path | None:
+def claim_folder(out: str | Path | None, resume: bool) -> Path | None:
+    """Make the folder of a run; one that holds results is refused unless they are to be resumed."""
     if out is None:
         return None
     folder = Path(out)
