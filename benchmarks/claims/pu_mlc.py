@@ -89,7 +89,7 @@ WORDS = {"mean": "mean of the sets", **{name: name for name in SETS}}
 
 MISSING = Trials(
     "pu-mlc",
-    says="MULAN sets of which 10 % of the positives are noted and everything else stands as absent: mAP on the test part",
+    says="MULAN sets: 10 % of the positives are noted, all else stands as absent; mAP on the test part",
     measure=missing,
     arms=["bce-negative", "asl-negative", "pu-mlc"],
     scores=WORDS,

@@ -26,6 +26,8 @@ class Kind:
     name : in words for people: "graphs"
     row, rows : what a row of the ledger is, one and several: "node", "nodes"
     part, parts : what lies beneath a row, where something does
+    judged, wrong : what an issue is about, and what it looks: a "label" looks "wrong", a "sample" looks "foreign"
+    classed : whether the ledger's classes are those of the task, so that it tells which one is mistaken for which
     command : what starts a system of this kind on the command line
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
@@ -42,6 +44,9 @@ class Kind:
     rows: str = "rows"
     part: str = "finer row"
     parts: str = "finer rows"
+    judged: str = "label"
+    wrong: str = "wrong"
+    classed: bool = True
     command: str = "errata train SOURCE --system {slug}"
     room: str = ""
 
@@ -54,7 +59,16 @@ KINDS: dict[str, Kind] = {
     kind.task: kind
     for kind in (
         Kind("classification", "classification"),
-        Kind("ood", "out-of-distribution", row="sample", rows="samples"),
+        Kind(
+            "ood",
+            "out-of-distribution",
+            row="sample",
+            rows="samples",
+            judged="sample",
+            wrong="foreign",
+            classed=False,
+            room="errata.engine.ood",
+        ),
         Kind(
             "multilabel",
             "multi-label",
@@ -65,7 +79,7 @@ KINDS: dict[str, Kind] = {
             room="errata.engine.multilabel",
         ),
         Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
-        Kind("graphs", "graphs", row="node", rows="nodes"),
+        Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
         Kind(
             "federated",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,7 @@ __all__ = [
     "assignments",
     "pairs",
     "reading",
+    "taken_by",
 ]
 
 Source = Annotated[
@@ -127,6 +130,18 @@ def assignments(given: list[str] | None) -> dict[str, Any]:
     {'lambda_': 3, 'lr': 0.01, 'loss': 'gce', 'milestones': [0.5, 0.8], 'gradient_clip': None}
     """
     return {name: _value(text) for name, text in pairs(given or [], "--set", "name=value").items()}
+
+
+def taken_by(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those parameters that a function takes by name.
+
+    Examples
+    --------
+    >>> taken_by(sorted, {"reverse": True, "lr": 0.1})
+    {'reverse': True}
+    """
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: value for name, value in parameters.items() if name in named}
 
 
 def pairs(given: list[str], option: str, form: str) -> dict[str, str]:

@@ -49,6 +49,7 @@ def predict(
     from errata.cli._formats import write_table
     from errata.data import read
     from errata.engine import Run
+    from errata.kinds import kind_of
 
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
@@ -58,7 +59,8 @@ def predict(
             unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
         ),
     }
-    data = read(source, False, **reading)
+    room = kind_of(trained.about.get("task")).load_room()
+    data = (read if room is None else room.read)(source, False, **reading)
     probabilities = trained.predict_proba(data)
     write_table(_table(trained.classes, data.rows, probabilities, every=proba), out)
     codes, counts = _counts(probabilities)

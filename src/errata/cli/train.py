@@ -94,10 +94,11 @@ def train(
         tell(talk, data)
         clean = read(test, test_label or data.label_name, **reading) if test else None
     else:  # another kind of data, which its room reads and tells
-        data = room.read(source, label, **reading)
+        own = options.taken_by(room.read, parameters)  # such as --set knn=10, for graphs
+        data = room.read(source, label, **reading, **own)
         for sentence in data.describe():
             talk.note(sentence)
-        clean = room.read(test, test_label or label, **reading) if test else None
+        clean = room.read(test, test_label or label, **reading, **own) if test else None
     hint = "Choose another --out, or go on with that run: --resume."
     folder = output_folder(talk, out, f"{stem_of(source)}-{system}", taken_by=FILES, replace=resume, hint=hint)
     talk.on_interrupt = f"To go on from the last whole epoch, run the same command with --out {folder} --resume."

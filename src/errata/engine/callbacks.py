@@ -13,7 +13,7 @@ from torch import Tensor
 
 from errata.engine.checkpoints import KEY, save_tensors
 from errata.engine.randomness import seed_everything
-from errata.parts import SampleMemory, all_reduce_sum
+from errata.parts import Kept, SampleMemory, all_reduce_sum
 
 __all__ = ["BestWeights", "Checkpoints", "HandOver", "History", "Randomness", "weights_of"]
 
@@ -124,7 +124,7 @@ class BestWeights(pl.Callback):
 
 def weights_of(system: torch.nn.Module) -> dict[str, Any]:
     """The state of ``system`` without its per-sample memories: what prediction needs."""
-    memories = tuple(f"{name}." for name, part in system.named_modules() if isinstance(part, SampleMemory))
+    memories = tuple(f"{name}." for name, part in system.named_modules() if isinstance(part, (SampleMemory, Kept)))
     return {k: v for k, v in system.state_dict().items() if not (memories and k.startswith(memories))}
 
 

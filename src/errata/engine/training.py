@@ -102,9 +102,43 @@ def train(
     >>> len(found) > 15
     True
     """
+    told = dict(locals())
     room = room_of(system)
     if room is not None:
-        return hand_over(room, train, {**locals(), "rest": rest})
+        return hand_over(room, train, told)
+    run, folder = train_classes(**told)
+    if folder is not None:
+        run.save(folder)
+    return run
+
+
+def train_classes(
+    source: Any,
+    y: Any,
+    *,
+    label: Any,
+    system: str | type[System],
+    model: str | nn.Module,
+    epochs: int | None,
+    batch_size: int | None,
+    epoch_rows: int | None,
+    validation: float,
+    select: str,
+    seed: int,
+    device: str,
+    devices: int,
+    precision: str | int | None,
+    out: str | Path | None,
+    resume: bool,
+    progress: bool,
+    augment: bool,
+    deterministic: bool,
+    rest: Mapping[str, Any],
+) -> tuple[Run, Path | None]:
+    """``train`` for labels that are classes, up to the run that is not saved yet, and its folder.
+
+    Rooms of other kinds, whose labels are classes all the same, call it and make of the run what they need.
+    """
     check_choices(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
@@ -142,10 +176,7 @@ def train(
         progress=progress,
         deterministic=deterministic,
     )
-    run = finish(task, fitted, about, select, device)
-    if folder is not None:
-        run.save(folder)
-    return run
+    return finish(task, fitted, about, select, device), folder
 
 
 def announce(folder: Path, about: Mapping[str, Any]) -> None:
@@ -189,12 +220,19 @@ def hand_over(room: Any, door: Any, given: Mapping[str, Any]) -> Any:
     for name, parameter in inspect.signature(door).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD or name in ("source", "y"):
             continue
-        if name == "system" or given[name] is not parameter.default:
+        if name == "system" or not _same(given[name], parameter.default):
             passed[name] = given[name]
     for name in passed:
         if name not in own and not open_ended:
             raise UnknownNameError(f"option of training '{given['system']}'", name, list(own))
     return room.train(given["source"], given["y"], **passed)
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an argument is its parameter's default; numbers and words need not be the same object."""
+    return value is default or (
+        type(value) is type(default) and isinstance(value, (int, float, str)) and value == default
+    )
 
 
 def _system_class(system: str | type[System]) -> type[System]:

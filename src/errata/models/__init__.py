@@ -10,17 +10,22 @@ from errata.models.base import Classifier
 from errata.models.conv import PreActResNet, ResNet, SmallCNN, preact_resnet18, resnet18, resnet34
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
-from errata.models.registry import build, from_spec, names
+from errata.models.registry import build, from_spec, names, widened_spec
+from errata.models.transformer import PatchTransformer, TransformerBlock
+from errata.parts.merging.modules import Attention
 
 __all__ = [
     "MLP",
+    "Attention",
     "Classifier",
     "HFModel",
+    "PatchTransformer",
     "PreActResNet",
     "ResNet",
     "SmallCNN",
     "TextBag",
     "TimmModel",
+    "TransformerBlock",
     "build",
     "from_spec",
     "names",
@@ -28,4 +33,5 @@ __all__ = [
     "resnet18",
     "resnet34",
     "tokenize",
+    "widened_spec",
 ]

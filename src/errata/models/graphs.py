@@ -19,6 +19,8 @@ from errata.models.base import require_at_least, require_share
 __all__ = ["CONVOLUTIONS", "GraphClassifier", "GraphEncoder", "build", "from_spec"]
 
 CONVOLUTIONS = ("gat", "gcn")
+WIDTH = 512
+"""Width of ERASE's representation."""
 
 
 class GraphEncoder(nn.Module):
@@ -50,7 +52,7 @@ class GraphEncoder(nn.Module):
     def __init__(
         self,
         in_features: int,
-        out_features: int = 512,
+        out_features: int = WIDTH,
         *,
         hidden: int = 256,
         heads: int = 8,

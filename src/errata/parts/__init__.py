@@ -18,12 +18,16 @@ if TYPE_CHECKING:
         rows_per_rank,
         world_size,
     )
+    from errata.parts.kept import Kept
+    from errata.parts.mask_store import MaskStore
     from errata.parts.memory import SampleMemory
     from errata.parts.mixing import Mix, draw_beta, mixup
     from errata.parts.mixture import LossMixture
     from errata.parts.multilabel import MultiLabelSystem, known_signs
     from errata.parts.nodes import Graph, NodeSystem, graph_batch
     from errata.parts.peripheral import PeripheralTransforms
+    from errata.parts.pixel_evidence import PixelEvidence
+    from errata.parts.pixel_system import PixelSystem
     from errata.parts.precision import in_float32
     from errata.parts.propagation import column_normalized, propagate
     from errata.parts.prototypes import class_prototypes, cosine_scores
@@ -31,19 +35,25 @@ if TYPE_CHECKING:
     from errata.parts.recorder import DynamicsRecorder
     from errata.parts.system import System
     from errata.parts.teacher import EMATeacher, fresh_copy
+    from errata.parts.training_curve import CurveMonitor
     from errata.parts.views import Views
 
 __all__ = [
     "Batch",
+    "CurveMonitor",
     "DynamicsRecorder",
     "EMATeacher",
     "GlobalBatch",
     "Graph",
+    "Kept",
     "LossMixture",
+    "MaskStore",
     "Mix",
     "MultiLabelSystem",
     "NodeSystem",
     "PeripheralTransforms",
+    "PixelEvidence",
+    "PixelSystem",
     "SampleMemory",
     "SharedRandom",
     "System",
@@ -73,13 +83,18 @@ __all__ = [
 
 _PLACES = {
     "Batch": "batch",
-    "DynamicsRecorder": "recorder",
+    "CurveMonitor": "training_curve",
     "EMATeacher": "teacher",
+    "Kept": "kept",
+    "DynamicsRecorder": "recorder",
+    "Graph": "nodes",
     "GlobalBatch": "distributed",
     "LossMixture": "mixture",
+    "MaskStore": "mask_store",
     "Mix": "mixing",
+    "PixelEvidence": "pixel_evidence",
+    "PixelSystem": "pixel_system",
     "MultiLabelSystem": "multilabel",
-    "Graph": "nodes",
     "NodeSystem": "nodes",
     "PeripheralTransforms": "peripheral",
     "SampleMemory": "memory",

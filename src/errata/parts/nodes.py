@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,9 @@ class NodeSystem(System):
     ``torch_geometric.data.Data`` with x, edge_index, y and train_mask, val_mask, test_mask, as PyTorch Geometric's own
     DataLoader hands them on. Every node has a row in the ledger, labelled or not.
     """
+
+    network: ClassVar[str] = "classifier"
+    """What the model gives of each node: logits ("classifier") or a representation ("encoder")."""
 
     def setup(self, stage: str) -> None:
         """Refuse several processes: there is one batch, and nothing to divide."""

@@ -102,9 +102,17 @@ class System(pl.LightningModule):
         self.views = Views() if views is None else views
         self.belief_decay = belief_decay
         self.belief_topk = belief_topk
-        self.belief = SampleMemory(num_samples, (num_classes,), topk=belief_topk)
-        self.visits = SampleMemory(num_samples, (), dtype=torch.int32)
+        self.make_memories()
         self._rank_weight = 1.0
+
+    def make_memories(self) -> None:
+        """Make what is kept of every sample; a kind whose labels aren't one class per sample keeps something else."""
+        self.belief = SampleMemory(self.num_samples, (self.num_classes,), topk=self.belief_topk)
+        self.visits = SampleMemory(self.num_samples, (), dtype=torch.int32)
+
+    def trained_parameters(self) -> list[Any]:
+        """What the optimiser is given: all parameters with a gradient, or groups of them with settings of their own."""
+        return [p for p in self.parameters() if p.requires_grad]
 
     # -- what a subclass uses -----------------------------------------------------------------------------------------
 
@@ -232,7 +240,7 @@ class System(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(
             self.optimizer,
-            [p for p in self.parameters() if p.requires_grad],
+            self.trained_parameters(),
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,

@@ -30,6 +30,7 @@ Check = Callable[[], None]
 LAWS: dict[str, str] = {
     "compression": "errata.testing.compression",
     "graphs": "errata.testing.graphs",
+    "segmentation": "errata.testing.segmentation",
     "multilabel": "errata.testing.multilabel",
 }
 """Kinds of task whose labels are no classes, or whose systems need more than a network: the module whose

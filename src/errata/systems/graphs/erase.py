@@ -145,6 +145,7 @@ class ERASE(NodeSystem):
     """
 
     card = systems.card("erase")
+    network = "encoder"
 
     def __init__(
         self,
