@@ -196,8 +196,8 @@ class Data:
             return Preview("text", text=texts(self.table.slice(row, 1), names)[0], row=values)
         if self.array is not None:
             own = np.asarray(self.array[row])
-            shown = np.flatnonzero(own) if len(own) > MOST_VALUES else np.arange(len(own))
-            values = {self.columns[i].name: v for i, v in zip(shown.tolist(), own[shown].tolist())}
+            places = np.flatnonzero(own) if len(own) > MOST_VALUES else np.arange(len(own))
+            values = {self.columns[i].name: v for i, v in zip(places.tolist(), own[places].tolist())}
         return Preview("row", row=values)
 
     # -- parts of it --------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.parts import MultiLabelSystem
 
-__all__ = ["load", "read", "train"]
+__all__ = ["load", "matched_thresholds", "predicted", "read", "train"]
 
 LEARNING_RATE = 1e-3
 """For networks that start from scratch; the systems' own is for fine-tuning."""
@@ -105,7 +105,7 @@ def train(
     reading, settings = _split_options(rest, kind)
     folder = claim_folder(out, resume)
     items = read_multilabel(source, y, label=label, **reading)
-    how = {"model": model, "settings": settings, "epochs": epochs, "batch_size": batch_size}
+    how: dict[str, Any] = {"model": model, "settings": settings, "epochs": epochs, "batch_size": batch_size}
     task = _prepare(items, kind, validation=validation, augment=augment, seed=seed, **how)
     about = _describe(task, validation=validation, select=select, augment=augment, seed=seed, reading=reading)
     if folder is not None:
@@ -250,8 +250,9 @@ def _encoder(items: MultiLabelData, model: Any) -> Any:
 
 def _tell_labels(network: nn.Module, matrix: np.ndarray) -> None:
     """A network over the graph of labels counts it from the known positives."""
-    if hasattr(network, "set_labels"):
-        network.set_labels(torch.from_numpy(matrix == 1))
+    told: Any = getattr(network, "set_labels", None)
+    if callable(told):
+        told(torch.from_numpy(matrix == 1))
 
 
 def _hold_out(rows: int, share: float, seed: int) -> np.ndarray:
@@ -383,3 +384,24 @@ def matched_thresholds(given: np.ndarray, probabilities: np.ndarray) -> np.ndarr
             falling = -np.sort(-probabilities[known, place].astype(np.float64))
             found[place] = (falling[count - 1] + falling[count]) / 2
     return found.clip(1e-6, 1 - 1e-6)
+
+
+def predicted(run: MultiLabelRun, items: MultiLabelData, probabilities: np.ndarray, *, every: bool) -> tuple[Any, Any]:
+    """What ``errata predict`` writes and tells: a row per item, and how many items are predicted to have each label.
+
+    Returns
+    -------
+    pyarrow.Table with row, labels (joined by "|"), and with ``every`` the probability of each label as p_NAME;
+    and a dict from label to number
+    """
+    import pyarrow as pa
+
+    applies = probabilities >= run.thresholds
+    names = [str(name) for name in run.classes]
+    told = ["|".join(names[i] for i in np.flatnonzero(row)) for row in applies]
+    columns = {"row": pa.array(items.data.rows), "labels": pa.array(told, pa.string())}
+    if every:
+        columns |= {f"p_{name}": pa.array(probabilities[:, i]) for i, name in enumerate(names)}
+    counts = applies.sum(axis=0)
+    order = np.argsort(-counts, kind="stable")
+    return pa.table(columns), {names[i]: int(counts[i]) for i in order.tolist() if counts[i]}
