@@ -212,6 +212,11 @@ def labels_of_values(values: Any, classes: Any = None, separator: str | None = N
     if hasattr(values, "columns") and hasattr(values, "to_numpy"):
         classes = list(values.columns) if classes is None else classes
         values = values.to_numpy()
+    if getattr(values, "ndim", 2) == 1 and np.asarray(values).dtype.kind in "biuf":
+        raise DataError(
+            f"Expected labels of shape (N, L), a column of 0 and 1 for each label, or N lists of names; got "
+            f"{tuple(values.shape)} numbers. For one class per item train another kind of system, such as elr."
+        )
     if not (hasattr(values, "ndim") and values.ndim == 2) and not _is_table(values):
         return from_lists(split_text(list(values), separator), classes)
     matrix = as_matrix(values)

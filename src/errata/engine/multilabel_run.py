@@ -123,7 +123,7 @@ class MultiLabelRun(Run):
         """An ARFF file's features in the order of the training's, found by name."""
         names = self.about.get("features")
         own = [column.name for column in items.data.columns]
-        if names is None or own == names or items.data.array is None:
+        if names is None or own == names or items.data.format != "ARFF":
             return items
         place = {name: i for i, name in enumerate(own)}
         missing = [name for name in names if name not in place]
