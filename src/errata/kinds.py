@@ -31,6 +31,7 @@ class Kind:
     command : what starts a system of this kind on the command line
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
+    predicts_files : predictions are a file for each row (a mask), not a line of a table
 
     Examples
     --------
@@ -49,6 +50,7 @@ class Kind:
     classed: bool = True
     command: str = "errata train SOURCE --system {slug}"
     room: str = ""
+    predicts_files: bool = False
 
     def load_room(self) -> Any:
         """Import the module that trains this kind; None where the engine itself does."""
@@ -78,7 +80,18 @@ KINDS: dict[str, Kind] = {
             parts="labels",
             room="errata.engine.multilabel",
         ),
-        Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
+        Kind(
+            "segmentation",
+            "segmentation",
+            row="image",
+            rows="images",
+            part="region",
+            parts="regions",
+            command="errata train IMAGES/ --label MASKS/ --system {slug}",
+            room="errata.engine.segmentation",
+            classed=False,
+            predicts_files=True,
+        ),
         Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
         Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
         Kind(

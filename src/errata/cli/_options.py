@@ -13,6 +13,7 @@ import typer
 from errata.errors import ParameterError
 
 __all__ = [
+    "Classes",
     "Device",
     "Encoding",
     "Features",
@@ -66,6 +67,14 @@ Header = Annotated[bool, typer.Option(help="Whether the first line of .csv and .
 ImageSize = Annotated[
     int | None, typer.Option(help="Resize images to this side, in pixels; by default chosen.", show_default=False)
 ]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="A text file with the class names, one in each line, in the order of their numbers.",
+        rich_help_panel=_READING,
+        show_default=False,
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(help="Of .csv and .tsv that aren't UTF-8, such as latin-1.", rich_help_panel=_READING),
@@ -89,6 +98,7 @@ def reading(
     separator: str | None = None,
     header: bool = True,
     image_size: int | None = None,
+    classes: Path | None = None,
 ) -> dict[str, Any]:
     """The reading options as ``errata.read`` takes them; those not given are left out.
 
@@ -118,7 +128,16 @@ def reading(
         options["header"] = False
     if image_size is not None:
         options["image_size"] = image_size
+    if classes is not None:
+        options["classes"] = [line.strip() for line in _lines(classes) if line.strip()]
     return options
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{file} is not a text file in UTF-8 ({error}).") from error
 
 
 def assignments(given: list[str] | None) -> dict[str, Any]:

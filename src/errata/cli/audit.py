@@ -187,7 +187,7 @@ def audit(
         parameters["groups"] = group
     given = {"jobs": jobs, "embeddings": embeddings}
     parameters.update({name: value for name, value in given.items() if value is not None})
-    room = _room_of(method or "confident")
+    room = None if method is None else _room_of(method)
     if room is not None:  # data of another kind, such as a graph, for a system of that kind
         read, findings = room.read, False
         reading |= options.taken_by(read, parameters)
@@ -220,7 +220,7 @@ def audit(
     )
     ledger.save(folder)
     forget(folder)
-    _show(talk, ledger, source, label, folder, system="elr" if room is None else str(method))
+    _show(talk, ledger, source, label, folder, system="elr" if room is None or method is None else method)
     talk.result({"out": str(folder), **summary(ledger)})
 
 

@@ -11,6 +11,7 @@ from errata.cli import _options as options
 from errata.cli._command import command
 from errata.cli._places import output_file
 from errata.cli._talk import Talk
+from errata.errors import ErrataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,10 @@ def predict(
         Path, typer.Argument(metavar="DIR", help="The folder of a run of `errata train`.", show_default=False)
     ],
     source: options.Source,
-    out: Annotated[Path, typer.Option(help="The file to write: .csv, .tsv, .parquet or .jsonl.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="The file to write: .csv, .tsv, .parquet or .jsonl; for masks a folder.", show_default=False),
+    ],
     proba: Annotated[bool, typer.Option("--proba", help="Add a column of probabilities per class.")] = False,
     device: options.Device = "auto",
     force: options.Force = False,
@@ -47,12 +51,17 @@ def predict(
       errata predict run new.csv --out predictions.csv
 
       errata predict run new-photos/ --out predictions.parquet --proba
+
+      errata predict streets-adele new-streets/ --out masks
     """
     from errata.cli._formats import write_table
     from errata.data import read
     from errata.engine import Run
     from errata.kinds import kind_of
 
+    if predicts_files(run):
+        _predict_into(talk, Run.load(run, device=device), source, out, force, unreadable)
+        return
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
     reading = {
@@ -76,7 +85,26 @@ def predict(
     talk.result({"out": str(out), "rows": len(data), "predicted": counts})
 
 
-def _table(classes: list[Any], rows: Any, probabilities: np.ndarray, *, every: bool) -> pa.Table:
+def predicts_files(run: Path) -> bool:
+    """Whether the run's predictions are a file for each item (masks), not a line of a table."""
+    from errata.engine.run import read_about
+    from errata.kinds import kind_of
+
+    return kind_of(read_about(run).get("task")).predicts_files
+
+
+def _predict_into(talk: Talk, trained: Any, source: str, out: Path, force: bool, unreadable: str) -> None:
+    if out.exists() and not out.is_dir():
+        raise ErrataError(f"{out} is a file; the predictions are a file for each item, so --out expects a folder.")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise ErrataError(f"{out} is not empty, and nothing is overwritten unasked. Choose another --out, or --force.")
+    files = trained.predict_into(out, source, unreadable=unreadable)
+    talk.say(f"{len(files):,} files written.")
+    talk.paths({"predictions": out})
+    talk.result({"out": str(out), "files": len(files), "classes": [str(c) for c in trained.classes]})
+
+
+def _table(classes: list[Any], rows: np.ndarray, probabilities: np.ndarray, *, every: bool) -> pa.Table:
     import pyarrow as pa
 
     best = probabilities.argmax(1)

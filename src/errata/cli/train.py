@@ -67,6 +67,7 @@ def train(
     separator: options.Separator = None,
     header: options.Header = True,
     image_size: options.ImageSize = None,
+    classes: options.Classes = None,
 ) -> None:
     """Train a model in spite of wrong labels; the run's folder gets the model, the metrics and the ledger.
 
@@ -77,6 +78,8 @@ def train(
       errata train photos/ --system elr --set lambda_=7 --epochs 60 --test photos-test/
 
       errata train photos/ --system elr --epochs 60 --out run --resume
+
+      errata train images/ --label masks/ --system adele --test new-images/ --test-label new-masks/
     """
     from errata import engine, systems
     from errata.data import read
@@ -87,7 +90,9 @@ def train(
     parameters = options.assignments(settings)
     if resume and out is None:
         raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
+    reading = options.reading(
+        features, text, image_column, kind, unreadable, encoding, separator, header, image_size, classes
+    )
     room = engine.room_of(system)
     if room is None:
         data = read(source, label, **reading)

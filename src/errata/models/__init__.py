@@ -13,6 +13,7 @@ from errata.models.doors import HFModel, TimmModel, tokenize
 from errata.models.label_graph import LabelGraphNet, add_global_branches, label_cooccurrence
 from errata.models.registry import build, from_spec, names, widened_spec
 from errata.models.transformer import PatchTransformer, TransformerBlock
+from errata.models.unet import UNet
 from errata.parts.merging.modules import Attention
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "TextBag",
     "TimmModel",
     "TransformerBlock",
+    "UNet",
     "add_global_branches",
     "build",
     "from_spec",

@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from errata.errors import DataError, LedgerError
-from errata.items import item_ledger, parts_table
-from errata.ledger import Ledger
 from errata.parts.batch import Batch
 from errata.parts.distributed import all_reduce_sum
+from errata.parts.kept import Kept
 from errata.parts.pixel_evidence import PixelEvidence
+from errata.parts.pixel_ledger import Piece, ledger_of_pixels
 from errata.parts.precision import in_float32
 from errata.parts.system import System
-from errata.scores.pixels import confusion, iou_of
-from errata.scores.segmentation import Region, regions, softmin
+from errata.parts.training_curve import CurveMonitor
+from errata.scores.pixels import class_iou, confusion, iou_of
 
-__all__ = ["SMALLEST_REGION", "SMALLEST_SHARE", "PixelSystem", "as_pixel_batch"]
+__all__ = ["PixelSystem", "as_pixel_batch", "mirror_some"]
 
-SMALLEST_REGION, SMALLEST_SHARE = 10, 0.001  # of an image's pixels; the larger of the two
-BELIEVED = 0.5  # a region whose given class is believed less than this is an issue
+IGNORED = 255  # by ``class_iou``
 
 
 class PixelSystem(System):
@@ -43,7 +42,8 @@ class PixelSystem(System):
     Notes
     -----
     A subclass calls ``observe_pixels`` with the predictions of its training pass. Five bytes are kept per pixel:
-    ``PixelEvidence``. ``keep_in(folder, size)`` puts them into files instead of the checkpoint.
+    ``PixelEvidence``; ``keep_in(folder, size)`` puts them into files instead of the checkpoint. Per class there is the
+    curve of the training IoU, ``monitor``.
     """
 
     settled: ClassVar[tuple[str, ...]] = ("belief_decay", "belief_topk")
@@ -56,13 +56,52 @@ class PixelSystem(System):
 
     def make_memories(self) -> None:
         self.evidence = PixelEvidence(self.num_samples)
+        self.monitor = CurveMonitor(self.num_classes)
+        # the last epoch that was settled; steps of all epochs, of the current one, and of the last whole one
+        self.clock = Kept(settled=torch.full((), -1, dtype=torch.int64), steps=torch.zeros(3, dtype=torch.int64))
 
     def keep_in(self, folder: str | Path, size: tuple[int, int]) -> None:
         """Keep what is known of every pixel in memory-mapped files of ``folder``; before the training."""
         self.evidence = PixelEvidence(self.num_samples, Path(folder) / "evidence", size)
 
+    # -- between epochs -----------------------------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        self.settle()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        if self.evidence.epoch != self.current_epoch:
+            self.settle()  # a run resumed from within its last hooks comes here without a new epoch's start
+
+    def on_train_end(self) -> None:
+        self.settle()
+
     def settle(self, batches: Any = None) -> None:
-        """Finish what the last epoch left to be done; nothing here."""
+        """Do what is to be done after the last epoch, if that was not done yet.
+
+        It is done when the next epoch begins (or the training ends), so that a checkpoint of the epoch holds all that
+        it follows from, and a resumed run repeats it.
+
+        Parameters
+        ----------
+        batches : the training batches, where there is no Trainer to ask for them
+        """
+        epoch = self.evidence.epoch
+        if epoch <= int(self.clock["settled"]):
+            return
+        total, current, _ = self.clock["steps"].tolist()
+        self.clock["steps"] = torch.tensor([total, 0, current])
+        self.after_epoch(epoch, batches)
+        self.clock["settled"] = torch.tensor(epoch)
+
+    def after_epoch(self, epoch: int, batches: Any) -> None:
+        """What a system does after an epoch (from 0); here one value of the training curves is counted."""
+        self.monitor.close_window()
+
+    def curve_times(self) -> NDArray[np.float64]:
+        """(T,) when the values of ``monitor.curves`` were counted, in epochs; here the end of each epoch."""
+        return np.arange(1, len(self.monitor.curves) + 1, dtype=np.float64)
 
     # -- what a subclass uses -----------------------------------------------------------------------------------------
 
@@ -87,6 +126,12 @@ class PixelSystem(System):
         probabilities = mirror_some(in_float32(logits.detach()), mirrored).softmax(1)
         self.evidence.observe(index, probabilities, given, self.current_epoch)
         return probabilities
+
+    def watch(self, predicted: Tensor, labels: Tensor) -> None:
+        """Count the agreement of a training pass with labels, (B, H, W) each, on all ranks."""
+        counts = class_iou(predicted, torch.where(labels == self.ignore_index, IGNORED, labels), self.num_classes)
+        self.monitor.count(*all_reduce_sum(torch.stack([counts["TP"], counts["P"], counts["T"]])).cpu())
+        self.clock["steps"] = self.clock["steps"] + torch.tensor([1, 1, 0])
 
     # -- batches, validation ------------------------------------------------------------------------------------------
 
@@ -120,93 +165,45 @@ class PixelSystem(System):
         return self.evidence.read(rows)["best"].numpy()
 
     def trust(self, given: Any) -> Tensor:
-        """(N,) how far each given mask is believed, in [0, 1]: a mean over its pixels that the least believed rule."""
-        found = torch.full((self.num_samples,), torch.nan)
-        for row, mask in enumerate(self._masks(given)):
-            if bool(self.evidence.seen[row]):
-                found[row] = softmin(self._own(row, mask))
-        return found
+        """(N,) how far each given mask is believed, in [0, 1]; NaN where nothing is known."""
+        return torch.from_numpy(self.ledger(given).trust)
 
     def proposals(self) -> Tensor:
         """(N, H, W) uint8, the last prediction of each image."""
         return self.evidence.read(torch.arange(self.num_samples))["best"]
 
     def ledger(self, given: Any, classes: Sequence[Any] | None = None, *, least: int | None = None, **more: Any) -> Any:
-        """The ledger over the images trained on, with a row per region in ``parts``.
+        """The ledger over the images trained on, with a row per region in ``parts``; see ``ledger_of_pixels``.
 
         Parameters
         ----------
         given : (N, H, W) the given masks, or as many (H, W)
         classes : the names of the K classes
-        least : pixels of a region; by default 10, or a thousandth of the image if that is more
 
         Raises
         ------
         LedgerError
-            where there is another number of masks than images
+            where there is another number of masks than images, or they have another size
         """
-        names = [str(c) for c in (range(self.num_classes) if classes is None else classes)]
-        trust = np.full(self.num_samples, np.nan, dtype=np.float32)
-        wrong, pixels = np.zeros(self.num_samples), np.zeros(self.num_samples)
-        found: list[tuple[int, Region]] = []
-        for row, mask in enumerate(self._masks(given)):
-            pixels[row] = int((mask >= 0).sum())
-            if not bool(self.evidence.seen[row]) or pixels[row] == 0:
-                continue
-            own = self._own(row, mask)
-            trust[row] = np.clip(softmin(own), 0, 1)
-            proposed = self.proposed_masks([row], mask[None])[0].astype(np.int64)
-            other = np.where((proposed != mask) & (mask >= 0) & (proposed < self.num_classes), proposed, -1)
-            smallest = max(SMALLEST_REGION, int(SMALLEST_SHARE * mask.size)) if least is None else least
-            own_regions = regions(mask, other, own, least=smallest)
-            wrong[row] = sum(r.pixels for r in own_regions if r.trust < BELIEVED)
-            found += [(row, region) for region in own_regions]
-        return self._ledger(
-            trust, found, wrong / np.maximum(pixels, 1), wrong.sum() / max(1, pixels.sum()), names, more
-        )
+        names = list(range(self.num_classes)) if classes is None else list(classes)
+        meta = {"method": self.card.slug, **dict(more.pop("meta", {}) or {})}
+        return ledger_of_pixels(self.pieces(given), names, least=least, meta=meta, **more)
 
-    def _ledger(
-        self,
-        trust: NDArray[np.float32],
-        found: list[tuple[int, Region]],
-        wrong: NDArray[np.float64],
-        rate: float,
-        names: list[str],
-        more: dict[str, Any],
-    ) -> Ledger:
-        rows = np.array([row for row, _ in found], dtype=np.int64)
-        numbers = {
-            what: np.array([getattr(region, what) for _, region in found], dtype=np.int64)
-            for what in ("given", "proposed", "x0", "y0", "x1", "y1", "pixels")
-        }
-        belief = np.clip(np.array([region.trust for _, region in found], dtype=np.float64), 0, 1)
-        issue = belief < BELIEVED
-        words = np.array([*names, ""], dtype=object)
-        parts = parts_table(rows, words[numbers.pop("given")], words[numbers.pop("proposed")], belief, issue, numbers)
-        counts = np.bincount(rows[issue], minlength=self.num_samples)
-        columns = {"regions": counts, "wrong_pixels": wrong, **dict(more.pop("columns", {}) or {})}
-        meta = {
-            "method": self.card.slug,
-            "task": self.card.task,
-            "label_names": names,
-            "pixel_noise_rate": round(float(rate), 6),
-            **dict(more.pop("meta", {}) or {}),
-        }
-        return item_ledger(trust, counts > 0, columns=columns, meta=meta, parts=parts, **more)
-
-    def _masks(self, given: Any) -> Iterator[NDArray[np.int64]]:
-        """The given masks one by one, -1 where a pixel has no class."""
+    def pieces(self, given: Any) -> Iterator[Piece]:
+        """What is known of each image, for its ledger; ``given`` as in ``ledger``."""
         if len(given) != self.num_samples:
             raise LedgerError(f"Expected a mask for each of the {self.num_samples} images; got {len(given)} masks.")
-        for mask in given:
+        for row, mask in enumerate(given):
             array = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask).astype(np.int64)
-            yield np.where((array == self.ignore_index) | (array < 0) | (array >= self.num_classes), -1, array)
-
-    def _own(self, row: int, mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        own = self.evidence.read([row])["own"][0].numpy()
-        if own.shape != mask.shape:
-            raise LedgerError(f"The mask of image {row} has {mask.shape} pixels; it was trained on with {own.shape}.")
-        return np.where(mask >= 0, own, np.float32(np.nan))
+            odd = (array == self.ignore_index) | (array < 0) | (array >= self.num_classes)
+            array = np.where(odd, -1, array)
+            if not bool(self.evidence.seen[row]):
+                yield Piece(array, None, None)
+                continue
+            own = self.evidence.read([row])["own"][0].numpy()
+            if own.shape != array.shape:
+                raise LedgerError(f"The mask of image {row} has {array.shape} pixels, and {own.shape} in training.")
+            yield Piece(array, own, self.proposed_masks([row], array[None])[0].astype(np.int64))
 
 
 def mirror_some(x: Tensor, mirrored: Tensor | None) -> Tensor:

@@ -30,7 +30,6 @@ from errata.parts import (
     Kept,
     MaskStore,
     PixelSystem,
-    all_reduce_sum,
     gather_rows,
     in_float32,
 )
@@ -38,7 +37,6 @@ from errata.parts.batches_again import again
 from errata.parts.mask_rules import IGNORED, merge_labels, update_labels_voc
 from errata.parts.pixel_system import mirror_some
 from errata.parts.views_of_pixels import at_scale, multi_view_logits
-from errata.scores.pixels import class_iou
 
 __all__ = [
     "AdaptiveEarlyLearningCorrection",
@@ -139,9 +137,8 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     Notes
     -----
     The authors use SGD, lr 0.01 and momentum 0.99 for SegTHOR; lr 0.001, momentum 0.9 and weight decay 5e-4 for VOC.
-    Corrections are made when an epoch is over and the next one begins (or the training ends), so that a checkpoint of
-    the epoch holds all that they follow from, and a resumed run repeats them. ``masks`` holds the given and the current
-    masks, with the history of all corrections. The dense CRF that the authors may add for VOC is left out.
+    ``masks`` holds the given and the current masks, with the history of all corrections. The dense CRF that the authors
+    may add for VOC is left out.
 
     Examples
     --------
@@ -217,11 +214,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
         learned = variant == "voc" if learn_scales is None else learn_scales
         self.scale_params = nn.Parameter(torch.ones(len(scales)), requires_grad=learned and len(scales) > 1)
         self.monitor = CurveMonitor(num_classes, r, min_increment if variant == "medical" else None)
-        self.corrected = Kept(
-            ever=torch.zeros(num_classes, dtype=torch.bool),
-            settled=torch.full((), -1, dtype=torch.int64),  # the last epoch after which masks were corrected, or not
-            steps=torch.zeros(2, dtype=torch.int64),  # of all epochs, of the current one
-        )
+        self.corrected = Kept(ever=torch.zeros(num_classes, dtype=torch.bool))
 
     def make_memories(self) -> None:
         super().make_memories()
@@ -252,7 +245,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
         current = self.masks.remember(batch.index, batch.y).to(batch.y)
         logits = [at_scale(self.model, images, scale) for scale in self.scales]
         probabilities = self.observe_pixels(batch.index, logits[0] / self._temperature, batch.y, mirrored)
-        self._watch(probabilities.argmax(1), batch.y if self.variant == "voc" else current)
+        self.watch(probabilities.argmax(1), batch.y if self.variant == "voc" else current)
         found = multiscale_consistency(
             logits, mirror_some(current, mirrored), self.scale_params, self.rho, ignore_index=self.ignore_index
         )
@@ -263,37 +256,15 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     def _temperature(self) -> float:
         return float(len(self.scales)) if self.temperature is None else self.temperature
 
-    def _watch(self, predicted: Tensor, labels: Tensor) -> None:
-        masked = torch.where(labels == self.ignore_index, IGNORED, labels)
-        counts = class_iou(predicted, masked, self.num_classes)
-        self.monitor.count(*all_reduce_sum(torch.stack([counts["TP"], counts["P"], counts["T"]])).cpu())
-        self.corrected["steps"] = self.corrected["steps"] + 1
-        if self.variant == "voc" and int(self.corrected["steps"][0]) % self.eval_interval == 0:
+    def watch(self, predicted: Tensor, labels: Tensor) -> None:
+        super().watch(predicted, labels)
+        if self.variant == "voc" and int(self.clock["steps"][0]) % self.eval_interval == 0:
             self.monitor.close_window()
 
     # -- correction ---------------------------------------------------------------------------------------------------
 
-    def on_train_epoch_start(self) -> None:
-        self.settle()
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        super().on_train_batch_start(batch, batch_idx)
-        if self.evidence.epoch != self.current_epoch:
-            self.settle()  # a run resumed from within its last hooks comes here without a new epoch's start
-
-    def on_train_end(self) -> None:
-        self.settle()
-
-    def settle(self, batches: Any = None) -> None:
-        """Correct the masks after the last epoch, if that was not done yet and a class is on.
-
-        Parameters
-        ----------
-        batches : the training batches, where there is no Trainer to ask for them; "voc" predicts them again
-        """
-        epoch = self.evidence.epoch
-        if epoch <= int(self.corrected["settled"]):
-            return
+    def after_epoch(self, epoch: int, batches: Any) -> None:
+        """Switch classes on that are due, and correct the masks."""
         if self.variant == "medical":
             self.monitor.close_window()
         due = self._due(epoch)
@@ -301,20 +272,21 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
             self._correct_from_memory(due)
         elif due:
             self._correct_by_predicting(due, epoch, batches)
-        self.corrected["settled"] = torch.tensor(epoch)
-        self.corrected["steps"] = self.corrected["steps"] * torch.tensor([1, 0])
+
+    def curve_times(self) -> NDArray[np.float64]:
+        values = len(self.monitor.curves)
+        if self.variant == "medical":
+            return np.linspace(0, values, values)
+        return np.linspace(0, values * self.eval_interval / max(1, int(self.clock["steps"][2])), values)
 
     def _due(self, epoch: int) -> list[int]:
         """The foreground classes to correct after an epoch (from 0); newly switched on, or on already."""
-        values = len(self.monitor.curves)
         foreground = [c for c in range(self.num_classes) if c != self.background]
         if self.variant == "voc":
-            steps = max(1, int(self.corrected["steps"][1]))
-            x = np.linspace(0, values * self.eval_interval / steps, values)
-            self.monitor.switch_on(foreground, epoch, x, self.curve_epochs or 16)
+            self.monitor.switch_on(foreground, epoch, self.curve_times(), self.curve_epochs or 16)
             return [c for c in foreground if self.monitor.on[c]]
         last = self.curve_epochs or (self._trainer.max_epochs if self._trainer is not None else None) or 100
-        self.monitor.switch_on(foreground, epoch, np.linspace(0, values, values), last)
+        self.monitor.switch_on(foreground, epoch, self.curve_times(), last)
         again = (epoch + 1) % self.correct_freq == 0
         due = [c for c in foreground if self.monitor.on[c] and (again or not self.corrected["ever"][c])]
         ever = self.corrected["ever"].clone()

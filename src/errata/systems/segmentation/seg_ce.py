@@ -34,7 +34,7 @@ class PixelCrossEntropyTraining(PixelSystem):
     def training_step(self, batch: Batch) -> Tensor:
         mirrored = self.mirror(batch)
         logits = in_float32(self.model(self.seen(batch, mirrored)))
-        self.observe_pixels(batch.index, logits, batch.y, mirrored)
+        self.watch(self.observe_pixels(batch.index, logits, batch.y, mirrored).argmax(1), batch.y)
         given = mirror_some(batch.y, mirrored)
         total = F.cross_entropy(logits, given, ignore_index=self.ignore_index, reduction="sum")
         # the mean over the labelled pixels of the global batch, whatever this rank's share of them
