@@ -167,7 +167,8 @@ class LocalGlobalConv2d(nn.Module):
         self.gather = nn.Conv2d(2 * (channels // reduction), heads, 1)
         self.gate = nn.Conv2d(2 * (channels // reduction), heads, 1)
         self.value = nn.Conv2d(channels, channels, 1)
-        self.project = nn.Conv2d(channels, conv.out_channels, 1, stride=conv.stride, bias=False)
+        stride: Any = conv.stride
+        self.project = nn.Conv2d(channels, conv.out_channels, 1, stride=stride, bias=False)
         self.norm = nn.BatchNorm2d(conv.out_channels)
         nn.init.normal_(self.norm.weight, std=1e-4)
         nn.init.zeros_(self.norm.bias)
@@ -207,9 +208,9 @@ def add_global_branches(network: nn.Module, reduction: int = 4, heads: int = 8) 
         if isinstance(parent, LocalGlobalConv2d):
             continue
         for name, child in list(parent.named_children()):
-            fits = isinstance(child, nn.Conv2d) and child.kernel_size == (3, 3) and child.in_channels % heads == 0
-            same_size = fits and child.padding == (1, 1) and child.dilation == (1, 1)
-            if same_size and child.groups == 1:
+            if not isinstance(child, nn.Conv2d) or child.kernel_size != (3, 3) or child.in_channels % heads:
+                continue
+            if child.padding == (1, 1) and child.dilation == (1, 1) and child.groups == 1:
                 setattr(parent, name, LocalGlobalConv2d(child, reduction, heads))
                 count += 1
     return count
