@@ -17,8 +17,10 @@ from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.export import export
 from errata.cli.import_ import import_
+from errata.cli.merge import merge
 from errata.cli.noise import noise
 from errata.cli.predict import predict
+from errata.cli.prune import prune
 from errata.cli.queue import queue
 from errata.cli.review import review
 from errata.cli.systems import systems
@@ -34,7 +36,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _function in (demo, audit, review, export, import_, apply, train, predict, compare, noise, systems, bench, queue):
+for _function in (
+    demo,
+    audit,
+    review,
+    export,
+    import_,
+    apply,
+    train,
+    predict,
+    compare,
+    noise,
+    systems,
+    bench,
+    queue,
+    merge,
+    prune,
+):
     app.command("import" if _function is import_ else None)(_function)
 
 

@@ -75,7 +75,7 @@ class GraphData:
         relabel: Callable[[Any], GraphData] | None = None,
     ) -> None:
         self.edges = edges
-        self.features = features
+        self.x = features
         self.nodes = table
         self.labels = labels
         self.label_name = label_name
@@ -112,6 +112,11 @@ class GraphData:
     def columns(self) -> list[Column]:
         """The columns of the nodes' table; empty where the features are an array."""
         return [] if self.nodes is None else self.nodes.columns
+
+    @property
+    def features(self) -> list[Column]:
+        """The columns of the nodes' table that a system sees; empty where they are an array."""
+        return [] if self.nodes is None else self.nodes.features
 
     @property
     def table(self) -> Any:

@@ -312,7 +312,9 @@ def _finish(task: _Task, fitted: Fitted, about: dict[str, Any], select: str, dev
         system.load_state_dict(weights[select], strict=False)  # all but the per-sample memories
     predicted = predict_proba(system, task.inputs, device=resolve_device(device))
     believed[task.held] = predicted[task.held]
-    thresholds = matched_thresholds(matrix[task.trained], predicted[task.trained])
+    thresholds = np.full(matrix.shape[1], 0.5)
+    if system.believes_negatives:
+        thresholds = matched_thresholds(matrix[task.trained], predicted[task.trained])
     about = {**about, "thresholds": thresholds.round(6).tolist(), "finished": True}
     ledger = _ledger(task, believed, about)
     last = fitted.history[-1] if fitted.history else {}

@@ -23,7 +23,7 @@ class MultiLabelRun(Run):
 
     ``classes`` are the names of the L labels; column i of ``predict`` and ``predict_proba`` is label i. A label is
     predicted where its probability reaches the label's own threshold (``thresholds``): the one at which as many
-    training items have it as were given it, for a network trained on partial labels ranks well and is not calibrated.
+    training items have it as were given it; or 0.5 where a system does not believe that what isn't given is absent.
     """
 
     def __repr__(self) -> str:

@@ -95,6 +95,8 @@ class MultiLabelSystem(System):
     watched: ClassVar[str] = "val_map"
     given_odds: ClassVar[float] = 1.0
     """What it counts in the ledger for a label that it was given; see ``errata.scores.multilabel.judge``."""
+    believes_negatives: ClassVar[bool] = True
+    """Whether a label given not to apply counts as that: then as many are predicted as are given, else from 0.5 on."""
 
     def __init__(
         self,
