@@ -288,3 +288,6 @@ def _read(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
     data = read(source, y if y is not None else label, **reading)
     data.require_labels()
     return data
+
+
+_check, _claim, _announce = check_choices, claim_folder, announce  # the names that earlier rooms know them by
