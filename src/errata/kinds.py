@@ -103,7 +103,7 @@ KINDS: dict[str, Kind] = {
             room="errata.engine.compression",
         ),
         Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
-        Kind("label_shift", "label shift", row="sample", rows="samples"),
+        Kind("label_shift", "label shift", row="sample", rows="samples", room="errata.engine.label_shift"),
         Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens"),
         Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes"),
         Kind("regression", "numbers"),
