@@ -39,6 +39,10 @@ RARE = 0.25
 """A bin with less than this share of the mean one is too small to be an anchor."""
 
 
+MOST_EXCHANGES = 30_000
+"""Bins squared times classes up to which corners are exchanged for better ones; beyond, it would take seconds."""
+
+
 class NotIdentifiableWarning(UserWarning):
     """The domains do not tell the classes apart."""
 
@@ -153,12 +157,43 @@ def _anchors(x: np.ndarray, num_classes: int, weights: Any) -> tuple[np.ndarray,
         if lengths[best] > 1e-12:
             direction = rest[best] / lengths[best]
             rest = rest - np.outer(rest @ direction, direction)
+    corners = _better_corners(p_d, corners, np.where(usable, mass, 0.0))
     p_d_given_y = p_d[corners]  # (K, D)
     frequent = nnls(p_d_given_y.T, np.full(x.shape[1], 1 / x.shape[1]))[0]  # p(y), as every domain must sum up
     by_domain = p_d_given_y * np.maximum(frequent, 1e-8)[:, None] * x.shape[1]
     by_domain = by_domain / np.maximum(by_domain.sum(0, keepdims=True), 1e-12)
     by_bin = np.array([nnls(by_domain.T, row)[0] for row in x])
     return by_bin, by_domain
+
+
+def _better_corners(p_d: np.ndarray, corners: list[int], mass: np.ndarray) -> list[int]:
+    """Exchange corners one by one for other bins while that leaves less of the bins outside of their simplex.
+
+    Projections are greedy: one noisy bin far out is taken for a corner, and a class goes without. What is outside is
+    measured over all bins, by their mass.
+    """
+    from scipy.optimize import nnls
+
+    usable = np.flatnonzero(mass > 0)
+    if len(usable) ** 2 * len(corners) > MOST_EXCHANGES:
+        return corners
+    high = np.hstack([p_d, np.ones((len(p_d), 1))])  # the ones hold the weights of a mixture near a sum of one
+
+    def outside(some: list[int]) -> float:
+        return float(sum(mass[i] * nnls(high[some].T, high[i])[1] ** 2 for i in usable))
+
+    least, moved = outside(corners), True
+    while moved:
+        moved = False
+        for place in range(len(corners)):
+            for other in usable:
+                if other in corners:
+                    continue
+                tried = [*corners[:place], int(other), *corners[place + 1 :]]
+                left = outside(tried)
+                if left < least * (1 - 1e-9):
+                    corners, least, moved = tried, left, True
+    return corners
 
 
 class Adjusted(NamedTuple):
