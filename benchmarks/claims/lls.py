@@ -57,9 +57,8 @@ def fitted(name: str, seed: int) -> tuple[Any, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         system = LatentLabelShift(told["classes"], random_state=seed).fit(x[train], domains[train])
-    g = {
-        part: system.discriminator_.predict_proba(x[rows_of]) for part, rows_of in (("train", train), ("test", ~train))
-    }
+        # of rows that the classifier has not seen, in both parts and for all arms
+        g = {"train": system._unseen(x[train], domains[train]), "test": system.discriminator_.predict_proba(x[~train])}
     return x, domains, class_of[digit[rows]], train, g, q
 
 

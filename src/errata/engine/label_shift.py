@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from errata import systems
 from errata.charts import Chart
 from errata.engine.checkpoints import load_tensors, save_tensors
 from errata.engine.run import Run
@@ -44,14 +45,18 @@ class Source:
         return []
 
 
-def read(source: Any, label: Any = None, **options: Any) -> Source:
-    """Keep what is to be read, for the domain's column is a parameter of the training.
+def read(source: Any, label: Any = None, **options: Any) -> Any:
+    """Keep what is to be read, for the domain's column is a parameter of the training; without labels, read it.
 
     Parameters
     ----------
     source, options : see ``errata.read``
     label : the column of true classes, where they are known; it is left out of the training, and measured against
     """
+    if label is False:
+        from errata.data import read as read_any
+
+        return read_any(source, False, **options)
     return Source(source, label, options)
 
 
@@ -106,6 +111,10 @@ def train(
     told = {name: options.get(name, default) for name, default in known.items()}
     told |= {"system": "ce", "label": None, "validation": validation, "select": select if validation else "last"}
     rest = {name: value for name, value in options.items() if name not in known}
+    trainable = [name for name in systems.load("ce").hyperparameters() if name != "views"]
+    for name in rest:
+        if name not in trainable:
+            raise UnknownNameError("option of training 'lls'", name, ["domain", *OWN, *trainable, *known])
     run, folder = training.train_classes(data, None, **{**told, "rest": rest})
     own = {"num_classes": num_classes, "num_bins": num_bins, "solver": solver, "clip": clip}
     made = ShiftRun.of(run, core, data, {**own, "domain": domain if isinstance(domain, str) else data.label_name})

@@ -246,7 +246,10 @@ class LatentLabelShift(BaseEstimator):
     discriminator : a scikit-learn classifier with ``predict_proba``, fitted to tell domains; None for scikit-learn's
         MLP of 64 and 64 units, on standardised features. Networks on images and texts: ``errata.train(system="lls")``.
     clip : see ``adjust_posterior``
-    random_state : of k-means, NMF and the default discriminator
+    folds : the classes are found from domain probabilities of rows that the discriminator has not seen, by
+        cross-validation in so many parts; 0 for the rows it was fitted to, as the authors do. A discriminator that
+        knows its rows by heart splits one class into those of each domain.
+    random_state : of the folds, k-means, NMF and the default discriminator
 
     Attributes
     ----------
@@ -282,6 +285,7 @@ class LatentLabelShift(BaseEstimator):
         solver: str = "anchor",
         discriminator: Any = None,
         clip: bool = True,
+        folds: int = 3,
         random_state: Any = 0,
     ) -> None:
         self.num_classes = num_classes
@@ -289,6 +293,7 @@ class LatentLabelShift(BaseEstimator):
         self.solver = solver
         self.discriminator = discriminator
         self.clip = clip
+        self.folds = folds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> LatentLabelShift:  # scikit-learn's names
@@ -314,7 +319,19 @@ class LatentLabelShift(BaseEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of convergence: early stopping and its limit are meant
             self.discriminator_.fit(checked, codes)
-        return self._factorise(self.discriminator_.predict_proba(checked), codes)
+        return self._factorise(self._unseen(checked, codes), codes)
+
+    def _unseen(self, checked: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Domain probabilities of the rows, out of fold where there are enough of each domain."""
+        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+        folds = min(self.folds, int(np.bincount(codes).min()))
+        if folds < 2:
+            return self.discriminator_.predict_proba(checked)
+        cut = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cross_val_predict(clone(self.discriminator_), checked, codes, cv=cut, method="predict_proba")
 
     def fit_posterior(self, p_d_given_x: Any, domains: Any) -> LatentLabelShift:
         """Find the classes from what a discriminator of your own says.
