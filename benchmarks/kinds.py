@@ -2,8 +2,9 @@
 item, numbers, masks and boxes.
 
 Real errors where the data have them (people's votes against the truth, distant against clean entity labels); elsewhere
-errors are planted, with five seeds. ``python benchmarks/kinds.py`` writes ``benchmarks/results/kinds.json``. Scores are
-average precisions of ``1 - trust`` in finding what is truly wrong, beside the share that is: what a random order gets.
+errors are planted, with five seeds. ``python benchmarks/kinds.py`` writes ``benchmarks/results/kinds.json``; cases that
+are named are measured anew, the others kept. Scores are average precisions of ``1 - trust`` in finding what is truly
+wrong, beside the share that is: what a random order gets.
 No truth reaches an audit, but for the boxes' detector, which is simulated.
 """
 
@@ -29,7 +30,7 @@ from sklearn.metrics import average_precision_score
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import errata
-from _record import write_result
+from _record import COMMIT, RESULTS, read_result, write_result
 
 DATA = Path(os.environ.get("ERRATA_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SEEDS = range(100, 105)
@@ -312,7 +313,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=list(CASES))
     options = parser.parse_args()
-    results = {}
+    kept = (RESULTS / "kinds.json").exists() and options.cases != list(CASES)
+    results = read_result("kinds")["result"]["cases"] if kept else {}
     for name in options.cases:
         says, measure, seeded = CASES[name]
         cells = []
@@ -324,10 +326,9 @@ def main() -> None:
         scores = {k: [c[k] for c in cells] for k in cells[0] if k not in ("seed", "seconds")}
         mean = {k: float(np.mean(v)) for k, v in scores.items()}
         spread = {k: float(np.std(v, ddof=1)) if len(v) > 1 else None for k, v in scores.items()}
-        results[name] = {"says": says, "cells": cells, "mean": mean, "sd": spread}
+        results[name] = {"says": says, "cells": cells, "mean": mean, "sd": spread, **COMMIT}
         print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
-    if options.cases == list(CASES):
-        write_result("kinds", {"cases": results, "tables": tables(results)})
+    write_result("kinds", {"cases": results, "tables": tables(results)}, command="python benchmarks/kinds.py")
 
 
 def tables(results: dict[str, Any]) -> list[dict[str, Any]]:

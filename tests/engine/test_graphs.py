@@ -252,3 +252,16 @@ def test_the_description_is_plain_json(run, tmp_path):
     assert about["task"] == "graphs"
     assert about["hyperparameters"]["alpha"] == 0.6
     assert (about["nodes"], about["finished"]) == (90, True)
+
+
+def test_the_review_shows_what_a_node_is_linked_with(tmp_path):
+    from errata.review.content import Content
+
+    x, edges, y = blocks()
+    np.savez(tmp_path / "g.npz", x=x, edge_index=edges, y=y, train_mask=np.arange(90) < 60)
+    run = errata.train(tmp_path / "g.npz", system="erase", epochs=2, out=tmp_path / "run", **SMALL)
+    content = Content(errata.Ledger.load(tmp_path / "run"), tmp_path / "run")
+    content.read()
+    assert content.state == "ready", content.said
+    assert "without a label" in content.look(75).values["neighbours"] or "'" in content.look(75).values["neighbours"]
+    assert run.metrics["labelled"] == 60

@@ -52,6 +52,17 @@ def test_what_is_no_spec_is_refused(spec):
         graphs.from_spec(spec)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.9])
+def test_dropout_keeps_the_mean_and_leaves_zeros_alone(share):
+    torch.manual_seed(0)
+    x = (torch.rand(400, 100) < share).float() * 3
+    found = graphs.sparse_dropout(x, 0.4, training=True)
+    assert not found[x == 0].any()
+    assert set(found.unique().tolist()) <= {0.0, 5.0}
+    assert abs(float(found[x > 0].mean()) - 3) < 0.2
+    assert graphs.sparse_dropout(x, 0.4, training=False) is x
+
+
 def test_unknown_convolutions_and_odd_widths_are_told():
     with pytest.raises(UnknownNameError, match=r"gatt.*Did you mean 'gat'"):
         graphs.build("encoder", 5, 8, conv="gatt")

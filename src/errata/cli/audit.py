@@ -224,11 +224,12 @@ def audit(
     talk.result({"out": str(folder), **summary(ledger)})
 
 
-def _room_of(method: str) -> Any:
+def _room_of(method: str | None) -> Any:
     """What reads and trains for the system of that name; None for what is no system, or one of plain classes."""
     from errata import engine, systems
 
-    return engine.room_of(method) if method in [card.slug for card in systems.list_systems()] else None
+    known = [card.slug for card in systems.list_systems()]
+    return engine.room_of(method) if method in known else None
 
 
 def _of_kind(

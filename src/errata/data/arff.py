@@ -15,7 +15,7 @@ from errata.data.arff_lines import Attribute, Header, Row, number_of, open_arff,
 from errata.data.multilabel import MISSING, truth
 from errata.errors import DataError, UnknownNameError
 
-__all__ = ["ARFF", "ArffData", "is_arff", "iter_arff", "label_names_of", "read_arff"]
+__all__ = ["ARFF", "ArffData", "is_arff", "iter_arff", "label_names_of", "names_of_xml", "read_arff"]
 
 ARFF = (".arff", ".arff.gz")
 """How the files end."""
@@ -148,7 +148,7 @@ def label_names_of(path: str | Path, labels: Any = None, header: Header | None =
     if isinstance(labels, (int, np.integer)) and not isinstance(labels, bool):
         names = _counted(int(labels), known, header.source)
     elif isinstance(labels, (str, Path)) and str(labels).lower().endswith(".xml"):
-        names = _of_xml(Path(labels).expanduser())
+        names = names_of_xml(Path(labels).expanduser())
     else:
         names = [str(labels)] if isinstance(labels, (str, Path)) else [str(name) for name in labels]
     there = set(known)
@@ -187,7 +187,7 @@ def _found(path: Path, header: Header) -> Any:
     )
 
 
-def _of_xml(path: Path) -> list[str]:
+def names_of_xml(path: Path) -> list[str]:
     """The names in MULAN's list of labels, in its order; nested ones are labels too."""
     names: list[str] = []
 

@@ -48,7 +48,7 @@ class NodeEncoder:
             self.table = encoder_for(data.nodes).fit(data.nodes)
             self.input_shape = tuple(self.table.input_shape)
         else:
-            x = data.features
+            x = data.x
             self.input_shape = (x.shape[1],)
             self.how = "sum" if x.min() >= 0 else "standard"
             if self.how == "standard":
@@ -73,7 +73,7 @@ class NodeEncoder:
             return _counted(data.nodes.texts())  # type: ignore[union-attr]
         if self.how == "table":
             return self.table.encode(data.nodes)
-        x = data.features
+        x = data.x
         if x.shape[1:] != self.input_shape:
             raise DataError(
                 f"{data.source} has {x.shape[1]} features a node; expected {self.input_shape[0]}, as trained."

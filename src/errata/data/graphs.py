@@ -75,7 +75,7 @@ class GraphData:
         relabel: Callable[[Any], GraphData] | None = None,
     ) -> None:
         self.edges = edges
-        self.features = features
+        self.x = features
         self.nodes = table
         self.labels = labels
         self.label_name = label_name
@@ -112,6 +112,11 @@ class GraphData:
     def columns(self) -> list[Column]:
         """The columns of the nodes' table; empty where the features are an array."""
         return [] if self.nodes is None else self.nodes.columns
+
+    @property
+    def features(self) -> list[Column]:
+        """The columns of the nodes' table that a system sees; empty where they are an array."""
+        return [] if self.nodes is None else self.nodes.features
 
     @property
     def table(self) -> Any:
@@ -274,7 +279,8 @@ def undirected(edges: Any, num_nodes: int, source: str = "the graph") -> tuple[n
     loops = int((first == second).sum())
     first, second = first[first != second], second[first != second]
     keys = np.unique(np.concatenate([first * num_nodes + second, second * num_nodes + first]))
-    notes = [] if not loops else [f"{loops:,} edge{'s' * (loops > 1)} from a node to itself is left out."]
+    said = "1 edge from a node to itself is" if loops == 1 else f"{loops:,} edges from nodes to themselves are"
+    notes = [f"{said} left out."] if loops else []
     return np.stack([keys // num_nodes, keys % num_nodes]), notes
 
 

@@ -191,6 +191,11 @@ class Run:
         write_json(Path(folder) / "metrics.json", {**self.metrics, "history": self.history})
 
     @classmethod
+    def build_system(cls, about: Mapping[str, Any], network: nn.Module) -> System:
+        """The system that ``about`` describes, around a network; rooms of other kinds have their own."""
+        return _system(about, network)
+
+    @classmethod
     def load(cls, folder: str | Path, model: nn.Module | None = None, device: str = "auto") -> Run:
         """Load a run saved by ``save`` or ``errata.train(..., out=folder)``.
 
@@ -218,7 +223,7 @@ class Run:
                 f"resume=True), or the same `errata train` command with --out {place} --resume."
             )
         network = _model(about, model, place)
-        system = _system(about, network)
+        system = cls.build_system(about, network)
         state = load_tensors(place / "model.pt")
         load_state(system, state, place)
         figures = read_json(place / "metrics.json")

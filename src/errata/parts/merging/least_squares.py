@@ -183,17 +183,28 @@ def layer_rows(
     (rows, inputs x kernel), (rows, outputs)
     """
     if isinstance(layer, nn.Linear):
-        return _chosen(x.flatten(1, -2), 1, positions, generator, y.flatten(1, -2)) if x.ndim > 2 else (x, y)
+        if x.ndim == 2:
+            return x, y
+        x, y = x.flatten(1, -2), y.flatten(1, -2)
+        index = _draw(x.shape[1], positions, generator)
+        if index is not None:
+            x, y = x[:, index.to(x.device)], y[:, index.to(y.device)]
+        return x.flatten(0, 1), y.flatten(0, 1)
     conv: Any = layer
     x = _padded(conv, x)
     for dim in range(len(conv.kernel_size)):
         reach = (conv.kernel_size[dim] - 1) * conv.dilation[dim] + 1
         x = x.unfold(dim + 2, reach, conv.stride[dim])[..., :: conv.dilation[dim]]
     spatial = len(conv.kernel_size)
-    # (B, c, *places, *kernel) -> (B, *places, c, *kernel)
-    x = x.movedim(1, spatial + 1).flatten(1, spatial)
+    places = x.shape[2 : 2 + spatial]
     y = y.movedim(1, -1).flatten(1, spatial)
-    return _chosen(x.flatten(2) if positions is None else x, 1, positions, generator, y)
+    index = _draw(y.shape[1], positions, generator)
+    if index is None:
+        return x.movedim(1, spatial + 1).flatten(0, spatial).flatten(1), y.flatten(0, 1)
+    # the patches are a view until here, so only those that are used become numbers of their own
+    where: Any = (slice(None), slice(None), *torch.unravel_index(index.to(x.device), places))
+    patches = x[where].movedim(2, 1)  # (B, places, c, *kernel)
+    return patches.flatten(0, 1).flatten(1), y[:, index.to(y.device)].flatten(0, 1)
 
 
 def _padded(conv: Any, x: Tensor) -> Tensor:
@@ -201,10 +212,8 @@ def _padded(conv: Any, x: Tensor) -> Tensor:
     return F.pad(x, conv._reversed_padding_repeated_twice, mode=mode)
 
 
-def _chosen(
-    x: Tensor, dim: int, positions: int | None, generator: torch.Generator | None, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    if positions is not None and x.shape[dim] > positions:
-        index = torch.randperm(x.shape[dim], generator=generator)[:positions].to(x.device)
-        x, y = x.index_select(dim, index), y.index_select(dim, index)
-    return x.flatten(0, 1).flatten(1), y.flatten(0, 1)
+def _draw(total: int, positions: int | None, generator: torch.Generator | None) -> Tensor | None:
+    """Some of the places, or None for all."""
+    if positions is None or total <= positions:
+        return None
+    return torch.randperm(total, generator=generator)[:positions]

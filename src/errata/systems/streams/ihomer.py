@@ -32,6 +32,7 @@ from errata.parts.streams.repair import repair_small
 from errata.parts.streams.tree import Settings
 
 try:
+    import river.drift  # noqa: F401 - the trees take it from here; its import is slow, and better done before the stream
     from river import base
 except ImportError as error:
     raise MissingExtraError("river", "streams", "iHOMER") from error
