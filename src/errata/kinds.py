@@ -71,7 +71,15 @@ KINDS: dict[str, Kind] = {
             classed=False,
             room="errata.engine.ood",
         ),
-        Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
+        Kind(
+            "multilabel",
+            "multi-label",
+            row="item",
+            rows="items",
+            part="label",
+            parts="labels",
+            room="errata.engine.multilabel",
+        ),
         Kind(
             "segmentation",
             "segmentation",
