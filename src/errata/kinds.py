@@ -134,7 +134,7 @@ KINDS: dict[str, Kind] = {
             command="errata merge A B --out C",
             room="errata.engine.merging",
         ),
-        Kind("label_shift", "label shift", row="sample", rows="samples"),
+        Kind("label_shift", "label shift", row="sample", rows="samples", room="errata.engine.label_shift"),
         Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens"),
         Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes"),
         Kind("regression", "numbers"),
