@@ -13,9 +13,9 @@ from PIL import Image
 from errata.noise import erode_or_dilate
 
 SIZE = (36, 48)
-CLASSES = ("background", "road", "pavement", "tree", "car", "person")
+CLASSES = ("background", "road", "tree", "car")
 # sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, cyclist; 11 is void
-MERGED = np.array([0, 0, 0, 1, 2, 3, 0, 0, 4, 5, 5, 255], dtype=np.uint8)
+MERGED = np.array([0, 0, 0, 1, 1, 2, 0, 0, 3, 0, 0, 255], dtype=np.uint8)
 TEST_DRIVE = "Seq05VD"
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -114,7 +114,7 @@ def main() -> None:
         "title": "iHOMER beside River's models for several labels, prequential",
         "columns": ["stream", "model", "label sets right", "micro-F1", "events per second"],
         "rows": rows,
-        "note": f"In percent, means over {options.seeds} seeds; each event predicted before it is learned, none left out.",
+        "note": f"In percent, means over {options.seeds} seeds; every event counts, predicted before it is learned.",
     }
     print(write_result("streams_peers", {"tables": [table], "cells": cells, "river": versions(("river",))}))
 

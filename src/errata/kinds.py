@@ -100,8 +100,12 @@ KINDS: dict[str, Kind] = {
             "federated learning",
             row="client's sample",
             rows="clients' samples",
+            part="round",
+            parts="rounds",
             command="errata federate SOURCE --system {slug}",
+            room="errata.engine.federated",
         ),
+        Kind("clients", "a federation's clients", row="client", rows="clients", command="errata federate SOURCE"),
         Kind("budget", "re-annotation budgets", row="sample", rows="samples", command="errata queue DIR --budget N"),
         Kind(
             "compression",

@@ -16,6 +16,7 @@ from errata.cli.bench import bench
 from errata.cli.compare import compare
 from errata.cli.demo import demo
 from errata.cli.export import export
+from errata.cli.federate import federate
 from errata.cli.import_ import import_
 from errata.cli.merge import merge
 from errata.cli.noise import noise
@@ -56,6 +57,7 @@ for _function in (
     prune,
 ):
     app.command("import" if _function is import_ else None)(_function)
+app.add_typer(federate, name="federate")
 
 
 def _version(wanted: bool) -> None:

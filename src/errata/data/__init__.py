@@ -13,6 +13,7 @@ _NAMES = {
     "ArrayEncoder": "errata.data.encoders",
     "Batch": "errata.parts.batch",
     "Batches": "errata.data.batches",
+    "Clients": "errata.data.clients",
     "Column": "errata.data.data",
     "Data": "errata.data.data",
     "DecodingLoader": "errata.data.batches",
@@ -35,6 +36,7 @@ _NAMES = {
     "loader": "errata.data.batches",
     "read": "errata.data.reading",
     "read_arff": "errata.data.arff",
+    "read_clients": "errata.data.clients",
     "read_hierarchy": "errata.data.hierarchy_files",
     "tokenizer_of": "errata.data.encoders",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "ArrayEncoder",
     "Batch",
     "Batches",
+    "Clients",
     "Column",
     "Data",
     "DecodingLoader",
@@ -66,6 +69,7 @@ __all__ = [
     "loader",
     "read",
     "read_arff",
+    "read_clients",
     "read_hierarchy",
     "tokenizer_of",
 ]
@@ -73,6 +77,7 @@ __all__ = [
 if TYPE_CHECKING:
     from errata.data.arff import ArffData, iter_arff, read_arff
     from errata.data.batches import Batches, DecodingLoader, IndexedDataset, Passes, loader
+    from errata.data.clients import Clients, read_clients
     from errata.data.data import Column, Data, Preview
     from errata.data.encoders import ArrayEncoder, Encoder, ImageEncoder, encoder_for, encoder_from_spec, tokenizer_of
     from errata.data.hierarchy import Hierarchy, hierarchy_from_confusion, hierarchy_from_names

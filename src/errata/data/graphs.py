@@ -279,7 +279,8 @@ def undirected(edges: Any, num_nodes: int, source: str = "the graph") -> tuple[n
     loops = int((first == second).sum())
     first, second = first[first != second], second[first != second]
     keys = np.unique(np.concatenate([first * num_nodes + second, second * num_nodes + first]))
-    notes = [] if not loops else [f"{loops:,} edge{'s' * (loops > 1)} from a node to itself is left out."]
+    said = "1 edge from a node to itself is" if loops == 1 else f"{loops:,} edges from nodes to themselves are"
+    notes = [f"{said} left out."] if loops else []
     return np.stack([keys // num_nodes, keys % num_nodes]), notes
 
 

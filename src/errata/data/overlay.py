@@ -15,7 +15,7 @@ GIVEN, PROPOSED = (214, 58, 47), (31, 148, 92)
 """The colours of the report: what is given and doubted, what is proposed."""
 
 SIDE = 320  # pixels of the longer side of the picture, at least
-STRIP = 16
+LINE = 14  # pixels of a line of letters
 MOST_CHANGES = 3
 
 
@@ -73,7 +73,7 @@ def overlay_png(
     proposed: NDArray[np.integer] | None,
     classes: Sequence[str],
 ) -> bytes:
-    """``overlay`` as a PNG, with a line beneath that says which change is the largest.
+    """``overlay`` as a PNG, with lines beneath that say which changes are the largest.
 
     Examples
     --------
@@ -82,24 +82,30 @@ def overlay_png(
     """
     picture = overlay(image, given, proposed)
     height, width = picture.shape[:2]
-    sheet = Image.new("RGB", (width, height + STRIP), (255, 255, 255))
+    lines = _caption(given, proposed, classes)
+    sheet = Image.new("RGB", (width, height + LINE * len(lines) + 4), (255, 255, 255))
     sheet.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(sheet)
-    draw.text((4, height + 2), _plain(_largest_changes(given, proposed, classes)), fill=(60, 60, 60))
+    for number, line in enumerate(lines):
+        shown = _plain(line)
+        while len(shown) > 3 and draw.textlength(shown) > width - 8:
+            shown = shown[:-4] + "..."
+        draw.text((4, height + 2 + LINE * number), shown, fill=(60, 60, 60))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _largest_changes(given: NDArray[np.integer], proposed: NDArray[np.integer] | None, classes: Sequence[str]) -> str:
+def _caption(given: NDArray[np.integer], proposed: NDArray[np.integer] | None, classes: Sequence[str]) -> list[str]:
+    """What the colours mean, and the largest changes by their pixels."""
     if proposed is None:
-        return "red: the given mask"
+        return ["red: the given mask"]
     k = len(classes)
     counted = (given != proposed) & (given < k) & (proposed < k) & (given >= 0) & (proposed >= 0)
     pairs = np.bincount(given[counted].astype(np.int64) * k + proposed[counted], minlength=k * k)
     order = [int(pair) for pair in np.argsort(-pairs, kind="stable")[:MOST_CHANGES] if pairs[pair] > 0]
     told = ", ".join(f"{classes[pair // k]} > {classes[pair % k]} {pairs[pair]:,}" for pair in order)
-    return f"red given, green proposed: {told or 'no difference'}"
+    return ["red: the given mask, green: the proposed one", told or "no difference"]
 
 
 def _plain(text: str) -> str:

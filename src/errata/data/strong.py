@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,17 +36,23 @@ def rand_augment(x: Tensor, n: int = 1, m: float = 10.0) -> Tensor:
     >>> rand_augment(torch.rand(4, 1, 12, 12), n=2, m=9).shape
     torch.Size([4, 1, 12, 12])
     """
-    auto = optional("kornia.augmentation.auto", "vision", "RandAugment")
-    try:
-        augment = auto.RandAugment(n=n, m=m)
-    except ValueError as error:
-        raise ParameterError(
-            f"RandAugment takes 1 to 15 transforms of a magnitude between 0 and 30: {error}"
-        ) from error
+    augment = _augmenter(n, m)
     colours = x if x.shape[1] == 3 else x.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     with torch.no_grad():
         changed = augment(colours.contiguous())
     return changed if x.shape[1] == 3 else changed.mean(1, keepdim=True).expand_as(x).contiguous()
+
+
+@lru_cache(maxsize=8)
+def _augmenter(n: int, m: float) -> Any:
+    """Kornia's module, made once: building it takes longer than a batch."""
+    auto = optional("kornia.augmentation.auto", "vision", "RandAugment")
+    try:
+        return auto.RandAugment(n=n, m=m)
+    except ValueError as error:
+        raise ParameterError(
+            f"RandAugment takes 1 to 15 transforms of a magnitude between 0 and 30: {error}"
+        ) from error
 
 
 def strong_view(views: Views, *, n: int = 1, m: float = 10.0, noise: float = 0.5) -> Callable[[Tensor], Tensor]:

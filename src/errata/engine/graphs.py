@@ -24,14 +24,16 @@ from errata.engine.evaluation import scores
 from errata.engine.fit import Fitted, check_settings, fit
 from errata.engine.graph_run import GraphRun, node_probabilities
 from errata.engine.randomness import isolated_randomness, mixed_seed
-from errata.engine.run import FILES, FORMAT, versions
+from errata.engine.run import FORMAT, versions
 from errata.engine.task import fingerprint, hold_out
-from errata.errors import ErrataError, ParameterError, UnknownNameError
+from errata.engine.training import _check as check_choices
+from errata.engine.training import _claim as claim_folder
+from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.models import graphs as networks
 from errata.parts import Batch, Graph, NodeSystem, graph_batch
-from errata.storage import make_folder, write_json
+from errata.storage import write_json
 
 __all__ = ["GraphRun", "load", "read", "train"]
 
@@ -95,13 +97,15 @@ def train(
     >>> len(run.ledger), run.ledger.kind.rows
     (60, 'nodes')
     """
-    _check(validation, select, seed, devices)
+    check_choices(validation, select, seed)
+    if devices != 1:
+        raise ParameterError(f"A step takes the whole graph, so there is nothing to divide; got devices={devices!r}.")
     check_settings(1 if epochs is None else epochs, device, 1, precision, resume, out)
     kind = _system_class(system)
     reading, network, settings = split_options(rest, kind)
     data = read(source, y if y is not None else label, **reading)
     classes = data.require_labels().classes
-    folder = _claim(out, resume)
+    folder = claim_folder(out, resume)
     held = hold_out(data.given, validation, seed)
     given = data.given.copy()
     given[held] = MISSING
@@ -114,9 +118,10 @@ def train(
     about = _describe(made, data, encoder, spec, epochs=steps, validation=validation, select=select, seed=seed)
     if folder is not None and not (folder / "run.json").exists():
         write_json(folder / "run.json", {**about, "finished": False})
+    trained = np.flatnonzero(given != MISSING)
+    facts = f"{fingerprint(graph.x, given, trained)}, {_edges_print(data)}"
     watched = np.full(len(data), MISSING)
     watched[held] = data.given[held]
-    trained = np.flatnonzero(given != MISSING)
     fitted = fit(
         made,
         _Whole(graph, given),
@@ -127,12 +132,7 @@ def train(
         precision=precision,
         out=folder,
         resume=resume,
-        identity={
-            "classes": classes,
-            "data": f"{fingerprint(graph.x, given, trained)}, {_edges_print(data)}",
-            "model": spec,
-            "seed": seed,
-        },
+        identity={"classes": classes, "data": facts, "model": spec, "seed": seed},
         progress=progress,
         deterministic=deterministic,
     )
@@ -164,19 +164,6 @@ def _edges_print(data: GraphData) -> str:
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check(validation: float, select: str, seed: Any, devices: Any) -> None:
-    if not 0 <= validation <= 0.9:
-        raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
-    if select not in ("last", "best"):
-        raise UnknownNameError("way to select the epoch", select, ("last", "best"))
-    if select == "best" and validation == 0:
-        raise ParameterError("select='best' needs held-out labels to choose by: give validation=0.1, say.")
-    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
-    if devices != 1:
-        raise ParameterError(f"A step takes the whole graph, so there is nothing to divide; got devices={devices!r}.")
-
-
 def _system_class(system: str | type[NodeSystem]) -> type[NodeSystem]:
     found = systems.load(system) if isinstance(system, str) else system
     if not (isinstance(found, type) and issubclass(found, NodeSystem)):
@@ -204,19 +191,6 @@ def split_options(
     for name, value in rest.items():
         parts[0 if name in reading else 1 if name in NETWORK else 2][name] = value
     return parts[0], parts[1], parts[2]
-
-
-def _claim(out: str | Path | None, resume: bool) -> Path | None:
-    if out is None:
-        return None
-    folder = Path(out)
-    taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
-    if taken and not resume:
-        raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. "
-            "Choose another folder, or resume that run with resume=True (--resume on the command line)."
-        )
-    return make_folder(folder)
 
 
 def _network(
