@@ -146,11 +146,14 @@ def main(*claims: tuple[Trials, Sequence[Verdict]], seeds: int = 3) -> None:
     parser.add_argument("--seeds", type=int, default=seeds, help="how many seeds, 3 or more")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--again", action="store_true", help="measure everything anew")
+    parser.add_argument("--only", metavar="NAME", help="one setting, by the name of its result file")
     options = parser.parse_args()
     if options.seeds < 3:
         parser.error("a claim needs 3 seeds or more")
     results = []
     for trials, verdicts in claims:
+        if options.only not in (None, trials.name):
+            continue
         print(f"{trials.name}: {trials.says}")
         trials.fill(options.seeds, options.device, options.again)
         results += [verdict.holds(trials) for verdict in verdicts]

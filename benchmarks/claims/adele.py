@@ -29,6 +29,7 @@ COMMON = {"optimizer": "adam", "lr": 4e-3, "weight_decay": 0.0}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "seg-ce": ("seg-ce", {}),
     "adele-correction": ("adele", {"scales": (1.0,), "correct_freq": 1}),
+    "adele-correction-tenth": ("adele", {"scales": (1.0,)}),
     "adele": ("adele", {"correct_freq": 1}),
 }
 
@@ -110,6 +111,15 @@ CORRECTION = Trials(
     scores=SCORES,
     settings=SETTINGS,
 )
+TENTH = Trials(
+    "adele-tenth",
+    says=f"{WHERE}; a class is corrected when it is switched on and after every tenth epoch, as the authors do",
+    measure=measure,
+    arms=["adele-correction-tenth"],
+    scores=SCORES,
+    settings=SETTINGS,
+    note="Measured after the other schedule had failed on a seed.",
+)
 SCALES = Trials(
     "adele-scales",
     says=f"{WHERE}; the whole method with its multi-scale loss",
@@ -125,4 +135,4 @@ VERDICTS = [
 ]
 
 if __name__ == "__main__":
-    main((CORRECTION, VERDICTS), (SCALES, []))
+    main((CORRECTION, VERDICTS), (TENTH, []), (SCALES, []))

@@ -29,21 +29,17 @@ SMALL |= {"lr": 0.05, "augment": False}
 ARMS = {
     "random": ("random", False, None),
     "random + KD 0.5": ("random", False, 0.5),
-    "random + KD 0.9": ("random", False, 0.9),
     "random + KD": ("random", False, 1.0),
     "el2n": ("el2n", False, None),
     "el2n + KD": ("el2n", False, 1.0),
     "easy el2n": ("el2n", True, None),
-    "easy el2n + KD": ("el2n", True, 1.0),
-    "grand + KD": ("grand", False, 1.0),
     "forgetting + KD": ("forgetting", False, 1.0),
     "aum + KD": ("aum", False, 1.0),
-    "moderate + KD": ("moderate", False, 1.0),
-    "coverage": ("coverage", False, None),
     "coverage + KD": ("coverage", False, 1.0),
 }
-FEW = ("random", "random + KD 0.5", "random + KD", "el2n", "el2n + KD", "coverage", "coverage + KD")
-PHOTOS = ("random", "random + KD", "el2n", "el2n + KD", "coverage + KD")
+FEW = ("random", "random + KD", "el2n", "el2n + KD", "coverage + KD")
+MAIN = ("random", "random + KD 0.5", "random + KD", "el2n", "el2n + KD")
+OTHERS = ("random + KD", "easy el2n", "forgetting + KD", "aum + KD", "coverage + KD")
 KEEPS = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -71,8 +67,9 @@ def images(kind: str, seed: int):
 @cache
 def teacher(name: str, seed: int):
     """A teacher of all samples, whose training has recorded the scores; and what takes its test data."""
-    x, given, x_test, y_test = digits(seed) if name == "digits" else images(name, seed)
-    options = DIGITS if name == "digits" else CIFAR
+    on_digits = name in ("digits", "scores")
+    x, given, x_test, y_test = digits(seed) if on_digits else images(name, seed)
+    options = DIGITS if on_digits else CIFAR
     data = read(x, given)
     run = compression.train(data, keep=1.0, alpha=0.0, seed=seed, progress=False, **{**options, "score": "random"})
     return data, run.teacher, read(x_test, y_test), options
@@ -121,11 +118,9 @@ def trials(name: str, keep: float, arms, says: str, settings) -> Trials:
 
 if __name__ == "__main__":
     few = [Verdict("random + KD", "random", "accuracy", 8.0), Verdict("random", "el2n", "accuracy", 8.0)]
-    near = [
-        Verdict("random + KD", arm, "accuracy", -2.0) for arm in ARMS if arm.endswith("+ KD") and arm != "random + KD"
-    ]
+    near = [Verdict("random + KD", arm, "accuracy", -2.0) for arm in OTHERS if arm.endswith("+ KD")]
     main(
-        (trials("digits", 0.1, tuple(ARMS), NOISY, DIGITS), [*few, *near]),
+        (trials("digits", 0.1, MAIN, NOISY, DIGITS), [*few, Verdict("random + KD", "el2n + KD", "accuracy", -2.0)]),
         (
             Trials(
                 "kd-pruning-alpha",
@@ -138,8 +133,9 @@ if __name__ == "__main__":
             [Verdict("keep 0.05", "keep 0.5", "gain", 2.0), Verdict("keep 0.05", "keep 1", "gain", 2.0)],
         ),
         (
-            trials("worst", 0.1, PHOTOS, IMAGES, CIFAR),
+            trials("worst", 0.1, FEW, IMAGES, CIFAR),
             [Verdict("random + KD", "random", "accuracy", 2.0), Verdict("random", "el2n", "accuracy", 2.0)],
         ),
+        (trials("scores", 0.1, OTHERS, NOISY, DIGITS), near[1:]),
         (trials("digits", 0.5, FEW, NOISY, DIGITS), [Verdict("random + KD", "random", "accuracy", 2.0)]),
     )

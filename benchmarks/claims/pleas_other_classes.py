@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from _trials import Trials, main
-from pleas import ARMS, SCORES, SETTINGS, WORDS, measure_on, verdicts
-
-APART = Trials(
-    "pleas-other-classes",
-    says=f"{WORDS}; each knows its own five classes only, and their answers are put side by side",
-    measure=measure_on(True),
-    arms=list(ARMS),
-    scores=SCORES,
-    settings=SETTINGS,
-)
+from _trials import main
+from pleas import SETTING
 
 if __name__ == "__main__":
-    main((APART, verdicts()))
+    main(SETTING.trials()[1])

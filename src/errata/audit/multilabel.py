@@ -9,8 +9,9 @@ import numpy as np
 
 from errata.audit.crossval import fold_of, temper
 from errata.audit.progress import Progress, Show
-from errata.data.arff import is_arff, label_names_of
-from errata.data.multilabel import MISSING, as_matrix, from_lists, split_text
+from errata.data.arff import is_arff
+from errata.data.multilabel import MISSING
+from errata.data.multilabel_reading import labels_of_values, read_multilabel
 from errata.errors import DataError, ParameterError
 from errata.items import set_names, sets_ledger
 from errata.labels import ClassLabels
@@ -115,63 +116,18 @@ def audit(
 def _read(
     source: Any, values: Any, label: Any, classes: Any, separator: str | None, reading: dict[str, Any]
 ) -> tuple[Data | None, np.ndarray, list[str]]:
-    from errata.data import read
-
     if source is None and values is None:
         raise ParameterError("Nothing to audit: give a source, or labels= and pred_probs= of shape (N, L).")
-    if values is None and is_arff(source):
-        label = label_names_of(source, label)
-    if values is None and label is None:
+    if values is None and label is None and not is_arff(source):
         raise ParameterError(
             "Which columns hold the labels? Name them with label=: several columns of 0 and 1, as in label=['cat', "
             "'dog'], or the one column that holds lists."
         )
     reading = {name: value for name, value in reading.items() if value is not None}
-    columns = [label] if isinstance(label, str) else [str(name) for name in label or ()]
-    ignored = {**reading.pop("kinds", {}), **dict.fromkeys(columns, "ignored")}
-    reading.update({"kinds": ignored} if ignored else {})
-    data = None
-    if source is not None:
-        data = read(source, False, **reading)
-    matrix, names = _of_columns(data, columns, classes, separator) if values is None else _of_values(values, classes)
-    if data is not None and len(data) != len(matrix):
-        raise DataError(f"Expected labels for each of the {len(data):,} rows of {data.source}; got {len(matrix):,}.")
-    if data is not None:
-        data.label_name = ", ".join(columns) or None
-    return data, matrix, names
-
-
-def _of_columns(data: Any, columns: list[str], classes: Any, separator: str | None) -> tuple[np.ndarray, list[str]]:
-    from errata.data.kinds import undictionaried
-
-    found = [undictionaried(data.column(name)).take(data.rows).to_pylist() for name in columns]
-    if len(columns) == 1:
-        return from_lists(split_text(found[0], separator), classes)
-    matrix = np.empty((len(data), len(columns)), dtype=object)
-    for place, values in enumerate(found):
-        matrix[:, place] = values
-    return as_matrix(matrix, "the columns " + ", ".join(columns[:5])), columns
-
-
-def _of_values(values: Any, classes: Any) -> tuple[np.ndarray, list[str]]:
-    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
-        classes = list(values.columns) if classes is None else classes
-        values = values.to_numpy()
-    if not (hasattr(values, "ndim") and values.ndim == 2) and not _is_table(values):
-        return from_lists(split_text(list(values)), classes)
-    matrix = as_matrix(values)
-    names = [str(name) for name in (range(matrix.shape[1]) if classes is None else classes)]
-    if len(names) != matrix.shape[1]:
-        raise DataError(f"There are {matrix.shape[1]} columns of labels and {len(names)} classes; name each column.")
-    return matrix, names
-
-
-def _is_table(values: Any) -> bool:
-    """Whether these are lists of 0 and 1 of one length, not lists of names."""
-    rows = list(values)
-    if not rows or not all(isinstance(row, (list, tuple, np.ndarray)) and len(row) == len(rows[0]) for row in rows):
-        return False
-    return len(rows[0]) > 0 and all(v is None or v in (0, 1, -1) or v != v for row in rows for v in row)
+    if source is None:
+        return None, *labels_of_values(values, classes, separator)
+    found = read_multilabel(source, values, label=label, classes=classes, label_separator=separator, **reading)
+    return found.data, found.require_labels(), found.names
 
 
 def _given(pred_probs: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -80,7 +80,8 @@ def metrics_table(metrics: dict[str, dict[str, Any]]) -> Table:
     ----------
     metrics : {"test": {"accuracy": 0.97, ...}, ...}
     """
-    names = list(dict.fromkeys(name for column in metrics.values() for name in column))
+    told = (column.items() for column in metrics.values())
+    names = list(dict.fromkeys(name for items in told for name, value in items if not isinstance(value, dict)))
     table = _table("", *metrics)
     for name in names:
         table.add_row(

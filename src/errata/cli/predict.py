@@ -44,6 +44,8 @@ def predict(
 ) -> None:
     """Predict the class of each row of a source: a table of row, prediction and confidence.
 
+    Of a run on several labels per item: the labels that apply, joined by "|".
+
     Examples:
 
       errata predict run new.csv --out predictions.csv
@@ -71,13 +73,16 @@ def predict(
     room = kind_of(trained.about.get("task")).load_room()
     data = (read if room is None else room.read)(source, False, **reading)
     probabilities = trained.predict_proba(data)
-    write_table(_table(trained.classes, data.rows, probabilities, every=proba), out)
-    codes, counts = _counts(probabilities)
-    for code, count in zip(codes, counts):
-        talk.say(f"{count:>9,}  {trained.classes[code]}")
+    if hasattr(room, "predicted"):  # where a row has no single class
+        table, counts = room.predicted(trained, data, probabilities, every=proba)
+    else:
+        table = _table(trained.classes, data.rows, probabilities, every=proba)
+        counts = _counts(trained.classes, probabilities)
+    write_table(table, out)
+    for name, count in counts.items():
+        talk.say(f"{count:>9,}  {name}")
     talk.paths({"predictions": out})
-    found = {str(trained.classes[code]): int(count) for code, count in zip(codes, counts)}
-    talk.result({"out": str(out), "rows": len(data), "predicted": found})
+    talk.result({"out": str(out), "rows": len(data), "predicted": counts})
 
 
 def predicts_files(run: Path) -> bool:
@@ -113,11 +118,10 @@ def _table(classes: list[Any], rows: np.ndarray, probabilities: np.ndarray, *, e
     return pa.table(columns)
 
 
-def _counts(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counts(classes: list[Any], probabilities: np.ndarray) -> dict[str, int]:
     """The classes predicted and how often, the most frequent first."""
     import numpy as np
 
     counts = np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
     order = np.argsort(-counts, kind="stable")
-    order = order[counts[order] > 0]
-    return order, counts[order]
+    return {str(classes[code]): int(counts[code]) for code in order if counts[code]}

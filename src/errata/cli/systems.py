@@ -15,6 +15,7 @@ from errata import systems as registry
 from errata.cards import Card
 from errata.cli._command import command
 from errata.cli._talk import Talk
+from errata.kinds import kind_of
 
 __all__ = ["systems"]
 
@@ -39,9 +40,8 @@ def systems(
     if slug is not None:
         card = registry.card(slug)
         parameters = _hyperparameters(card)
-        talk.say(
-            _card(card), _parameter_table(parameters), f"\nTrain with it: errata train SOURCE --system {card.slug}"
-        )
+        use = kind_of(card.task).command.format(slug=card.slug)
+        talk.say(_card(card), _parameter_table(parameters), f"\nUse it: {use}")
         talk.result({**card.to_dict(), "hyperparameters": {name: value for name, value, _ in parameters}})
         return
     cards = registry.list_systems(task, changes)

@@ -126,7 +126,8 @@ def label_names_of(path: str | Path, labels: Any = None, header: Header | None =
     path : the ARFF file
     labels : the path of MULAN's ``.xml``; names; a number L for the last L attributes (as MULAN has them), or -L for
         the first, as text "last:6" and "first:6"; or None: then by the ``.xml`` of the same name beside the file
-        (``yeast.xml`` for ``yeast-train.arff.gz``), or by the option -C that MEKA writes into the relation
+        (``yeast.xml`` for ``yeast-train.arff.gz``), or by the option -C that MEKA writes into the relation; False for
+        none
     header : of the file, where it has been read already
 
     Returns
@@ -140,6 +141,8 @@ def label_names_of(path: str | Path, labels: Any = None, header: Header | None =
     """
     header = open_arff(path)[0] if header is None else header
     known = [attribute.name for attribute in header.attributes]
+    if labels is False:
+        return []
     if labels is None:
         labels = _found(Path(path).expanduser(), header)
     told = _COUNT.fullmatch(labels) if isinstance(labels, str) else None

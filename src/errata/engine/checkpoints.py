@@ -74,7 +74,7 @@ def load_tensors(path: Path, **options: Any) -> Any:
     """``torch.load`` that runs no code of the file; ``LoadError`` where it is damaged or missing."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True, **options)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, IndexError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LoadError(
             f"{path} is damaged, or not a file that errata saved ({first[:200]}). "

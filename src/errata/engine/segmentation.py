@@ -23,9 +23,7 @@ from errata.engine.run import FORMAT, versions
 from errata.engine.segmentation_outcome import finish
 from errata.engine.segmentation_run import SegmentationRun, load
 from errata.engine.task import Renumbered
-from errata.engine.training import _announce as announce
-from errata.engine.training import _check as check_arguments
-from errata.engine.training import _claim as claim_folder
+from errata.engine.training import announce, check_choices, claim_folder
 from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.parts import PixelSystem
 
@@ -122,7 +120,7 @@ def train(
     >>> len(run.ledger), run.predict(images)[0].shape
     (8, (16, 16))
     """
-    check_arguments(validation, select, seed)
+    check_choices(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
     reading = {name: value for name, value in rest.items() if name in READING}

@@ -139,11 +139,11 @@ def train_classes(
 
     Rooms of other kinds, whose labels are classes all the same, call it and make of the run what they need.
     """
-    _check(validation, select, seed)
+    check_choices(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
     reading, settings = split_options(rest, kind)
-    folder = _claim(out, resume)
+    folder = claim_folder(out, resume)
     task = prepare(
         _read(source, y, label, reading),
         kind,
@@ -160,7 +160,7 @@ def train_classes(
     given |= {"epoch_rows": epoch_rows} if epoch_rows is not None else {}
     about = describe(task, **given)
     if folder is not None:
-        _announce(folder, about)
+        announce(folder, about)
     fitted = fit(
         task.system,
         task.batches,
@@ -179,7 +179,7 @@ def train_classes(
     return finish(task, fitted, about, select, device), folder
 
 
-def _announce(folder: Path, about: Mapping[str, Any]) -> None:
+def announce(folder: Path, about: Mapping[str, Any]) -> None:
     """Say that a run has begun here; a description that is there already stays until the run is finished."""
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", {**about, "finished": False})
@@ -188,7 +188,8 @@ def _announce(folder: Path, about: Mapping[str, Any]) -> None:
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check(validation: float, select: str, seed: int) -> None:
+def check_choices(validation: float, select: str, seed: int) -> None:
+    """Say what of ``train``'s own parameters makes no sense."""
     if not 0 <= validation <= 0.9:
         raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
     if select not in ("last", "best"):
@@ -267,7 +268,8 @@ def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str
     return reading, {k: v for k, v in rest.items() if k not in options}
 
 
-def _claim(out: str | Path | None, resume: bool) -> Path | None:
+def claim_folder(out: str | Path | None, resume: bool) -> Path | None:
+    """Make the folder of a run; one that holds results is refused unless they are to be resumed."""
     if out is None:
         return None
     folder = Path(out)
@@ -286,3 +288,6 @@ def _read(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
     data = read(source, y if y is not None else label, **reading)
     data.require_labels()
     return data
+
+
+_check, _claim, _announce = check_choices, claim_folder, announce  # the names that earlier rooms know them by

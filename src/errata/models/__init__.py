@@ -10,6 +10,7 @@ from errata.models.base import Classifier
 from errata.models.conv import PreActResNet, ResNet, SmallCNN, preact_resnet18, resnet18, resnet34
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
+from errata.models.label_graph import LabelGraphNet, add_global_branches, label_cooccurrence
 from errata.models.registry import build, from_spec, names, widened_spec
 from errata.models.transformer import PatchTransformer, TransformerBlock
 from errata.models.unet import UNet
@@ -20,6 +21,7 @@ __all__ = [
     "Attention",
     "Classifier",
     "HFModel",
+    "LabelGraphNet",
     "PatchTransformer",
     "PreActResNet",
     "ResNet",
@@ -28,8 +30,10 @@ __all__ = [
     "TimmModel",
     "TransformerBlock",
     "UNet",
+    "add_global_branches",
     "build",
     "from_spec",
+    "label_cooccurrence",
     "names",
     "preact_resnet18",
     "resnet18",

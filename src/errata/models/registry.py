@@ -17,6 +17,7 @@ from errata.models.base import Classifier
 from errata.models.conv import SmallCNN, preact_resnet18, resnet18, resnet34
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel
+from errata.models.label_graph import LabelGraphNet
 from errata.models.transformer import PatchTransformer
 from errata.parts.merging.modules import explicit, widened
 
@@ -31,6 +32,7 @@ _BUILDERS: dict[str, Callable[..., Classifier]] = {
     "resnet34": resnet34,
     "preact_resnet18": preact_resnet18,
     "text_bag": TextBag,
+    "label_graph": LabelGraphNet,
     "patch_transformer": PatchTransformer,
 }
 _DOORS: dict[str, Callable[..., Classifier]] = {"timm": TimmModel, "hf": HFModel}
@@ -42,7 +44,7 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['mlp', 'small_cnn', 'resnet18', 'resnet34', 'preact_resnet18', 'text_bag', 'patch_transformer']
+    ['mlp', 'small_cnn', 'resnet18', 'resnet34', 'preact_resnet18', 'text_bag', 'label_graph', 'patch_transformer']
     """
     return list(_BUILDERS)
 

@@ -93,6 +93,10 @@ class MultiLabelSystem(System):
     least_classes: ClassVar[int] = 1
     label_dims: ClassVar[int] = 2
     watched: ClassVar[str] = "val_map"
+    given_odds: ClassVar[float] = 1.0
+    """What it counts in the ledger for a label that it was given; see ``errata.scores.multilabel.judge``."""
+    believes_negatives: ClassVar[bool] = True
+    """Whether a label given not to apply counts as that: then as many are predicted as are given, else from 0.5 on."""
 
     def __init__(
         self,
@@ -208,7 +212,7 @@ class MultiLabelSystem(System):
             )
         names = [str(name) for name in (range(self.num_classes) if classes is None else classes)]
         unseen = np.isnan(believed)
-        trust, issue = judge(matrix, np.where(unseen, 0.5, believed), given_odds=1.0)
+        trust, issue = judge(matrix, np.where(unseen, 0.5, believed), self.given_odds)
         trust[unseen], issue[unseen] = np.nan, False
         meta = {"method": self.card.slug, "task": "multilabel", "label_names": names, **dict(more.pop("meta", {}))}
         return sets_ledger(

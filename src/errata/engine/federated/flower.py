@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from errata.parts.federated import Share, State
 __all__ = ["client_app", "server_app", "simulate_with_flower", "strategy"]
 
 EXAMPLES = "num-examples"
+STARTING = 600.0  # seconds for the nodes to be there and to answer
 OBJECT_STORE = 128 << 20  # bytes: weights travel through it, data do not
 
 
@@ -187,14 +189,19 @@ def _step(federation: Federation, mean: State) -> State:
 
 
 def _who(grid: Any, names: list[str]) -> dict[int, str]:
-    """Which node holds which client, asked once."""
+    """Which node holds which client, asked once all of them are there: the server may be up before its nodes are."""
     records = flower("flwr.app")
+    until = time.monotonic() + STARTING
+    while len(list(grid.get_node_ids())) < len(names):
+        if time.monotonic() > until:
+            raise ErrataError(f"Flower's simulation has not started its {len(names)} nodes in {STARTING:.0f} s.")
+        time.sleep(0.05)
     ask = [
         records.Message(content=records.RecordDict(), message_type=records.MessageType.QUERY, dst_node_id=node)
         for node in grid.get_node_ids()
     ]
     found = {}
-    for reply in grid.send_and_receive(ask, timeout=600):
+    for reply in grid.send_and_receive(ask, timeout=STARTING):
         if reply.has_error():
             raise ErrataError(f"A simulated client could not start: {reply.error.reason}")
         found[reply.metadata.src_node_id] = names[int(reply.content["who"]["partition"])]

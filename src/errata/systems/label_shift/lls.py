@@ -39,6 +39,10 @@ RARE = 0.25
 """A bin with less than this share of the mean one is too small to be an anchor."""
 
 
+MOST_EXCHANGES = 30_000
+"""Bins squared times classes up to which corners are exchanged for better ones; beyond, it would take seconds."""
+
+
 class NotIdentifiableWarning(UserWarning):
     """The domains do not tell the classes apart."""
 
@@ -153,12 +157,43 @@ def _anchors(x: np.ndarray, num_classes: int, weights: Any) -> tuple[np.ndarray,
         if lengths[best] > 1e-12:
             direction = rest[best] / lengths[best]
             rest = rest - np.outer(rest @ direction, direction)
+    corners = _better_corners(p_d, corners, np.where(usable, mass, 0.0))
     p_d_given_y = p_d[corners]  # (K, D)
     frequent = nnls(p_d_given_y.T, np.full(x.shape[1], 1 / x.shape[1]))[0]  # p(y), as every domain must sum up
     by_domain = p_d_given_y * np.maximum(frequent, 1e-8)[:, None] * x.shape[1]
     by_domain = by_domain / np.maximum(by_domain.sum(0, keepdims=True), 1e-12)
     by_bin = np.array([nnls(by_domain.T, row)[0] for row in x])
     return by_bin, by_domain
+
+
+def _better_corners(p_d: np.ndarray, corners: list[int], mass: np.ndarray) -> list[int]:
+    """Exchange corners one by one for other bins while that leaves less of the bins outside of their simplex.
+
+    Projections are greedy: one noisy bin far out is taken for a corner, and a class goes without. What is outside is
+    measured over all bins, by their mass.
+    """
+    from scipy.optimize import nnls
+
+    usable = np.flatnonzero(mass > 0)
+    if len(usable) ** 2 * len(corners) > MOST_EXCHANGES:
+        return corners
+    high = np.hstack([p_d, np.ones((len(p_d), 1))])  # the ones hold the weights of a mixture near a sum of one
+
+    def outside(some: list[int]) -> float:
+        return float(sum(mass[i] * nnls(high[some].T, high[i])[1] ** 2 for i in usable))
+
+    least, moved = outside(corners), True
+    while moved:
+        moved = False
+        for place in range(len(corners)):
+            for other in usable:
+                if other in corners:
+                    continue
+                tried = [*corners[:place], int(other), *corners[place + 1 :]]
+                left = outside(tried)
+                if left < least * (1 - 1e-9):
+                    corners, least, moved = tried, left, True
+    return corners
 
 
 class Adjusted(NamedTuple):
@@ -211,7 +246,10 @@ class LatentLabelShift(BaseEstimator):
     discriminator : a scikit-learn classifier with ``predict_proba``, fitted to tell domains; None for scikit-learn's
         MLP of 64 and 64 units, on standardised features. Networks on images and texts: ``errata.train(system="lls")``.
     clip : see ``adjust_posterior``
-    random_state : of k-means, NMF and the default discriminator
+    folds : the classes are found from domain probabilities of rows that the discriminator has not seen, by
+        cross-validation in so many parts; 0 for the rows it was fitted to, as the authors do. A discriminator that
+        knows its rows by heart splits one class into those of each domain.
+    random_state : of the folds, k-means, NMF and the default discriminator
 
     Attributes
     ----------
@@ -247,6 +285,7 @@ class LatentLabelShift(BaseEstimator):
         solver: str = "anchor",
         discriminator: Any = None,
         clip: bool = True,
+        folds: int = 3,
         random_state: Any = 0,
     ) -> None:
         self.num_classes = num_classes
@@ -254,6 +293,7 @@ class LatentLabelShift(BaseEstimator):
         self.solver = solver
         self.discriminator = discriminator
         self.clip = clip
+        self.folds = folds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> LatentLabelShift:  # scikit-learn's names
@@ -279,7 +319,19 @@ class LatentLabelShift(BaseEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of convergence: early stopping and its limit are meant
             self.discriminator_.fit(checked, codes)
-        return self._factorise(self.discriminator_.predict_proba(checked), codes)
+        return self._factorise(self._unseen(checked, codes), codes)
+
+    def _unseen(self, checked: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Domain probabilities of the rows, out of fold where there are enough of each domain."""
+        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+        folds = min(self.folds, int(np.bincount(codes).min()))
+        if folds < 2:
+            return self.discriminator_.predict_proba(checked)
+        cut = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cross_val_predict(clone(self.discriminator_), checked, codes, cv=cut, method="predict_proba")
 
     def fit_posterior(self, p_d_given_x: Any, domains: Any) -> LatentLabelShift:
         """Find the classes from what a discriminator of your own says.

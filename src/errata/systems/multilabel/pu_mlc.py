@@ -205,6 +205,8 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
     """
 
     card = systems.card("pu-mlc")
+    believes_negatives = False
+    given_odds = 4.0  # probabilities are pushed up; without this every second label that is absent would be suspicious
 
     def __init__(
         self,
