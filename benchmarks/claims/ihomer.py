@@ -26,8 +26,8 @@ from errata.systems.streams.ihomer import IHomer
 
 DATA = Path(os.environ.get("ERRATA_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 ARMS = ["clustered", "each", "one", "random"]
-EVENTS = 3000
-SETS = {"emotions": (6, 593), "yeast": (14, 1200), "enron": (53, 500), "bibtex": (159, 300)}
+EVENTS = 2000
+SETS = {"emotions": (6, 593), "yeast": (14, 600), "enron": (53, 300), "bibtex": (159, 150)}
 """MULAN's sets: labels, and the events taken."""
 SCORES = {"subset_accuracy": "label sets right", "micro_f1": "micro-F1", "hamming_loss": "Hamming loss"}
 

@@ -104,7 +104,9 @@ def test_predicting_changes_nothing_and_the_same_seed_gives_the_same():
             model.learn_one(x, y)
     differs = 0
     for x, _ in stream(50, seed=9):
-        assert asked.predict_proba_one(x) == silent.predict_proba_one(x)
+        one, two = asked.label_probabilities(x), silent.label_probabilities(x)
+        assert one[0] == two[0]
+        np.testing.assert_allclose(one[1], two[1], atol=1e-9)
         differs += asked.predict_proba_one(x) != other.predict_proba_one(x)
     assert asked.clusters == silent.clusters
     for mine, theirs in zip(asked._locals, silent._locals, strict=True):
@@ -165,12 +167,38 @@ def test_a_model_is_kept_where_its_labels_stay():
 
 
 def test_a_new_cluster_begins_with_the_last_events():
-    fresh, warm = IHomer(n_min=100, replay=0), IHomer(n_min=100, replay=80)
+    fresh, warm = (IHomer(n_min=100, replay=replay, succeed=False) for replay in (0, 80))
     for x, y in stream(100):
         fresh.learn_one(x, y)
         warm.learn_one(x, y)
     assert [local.tree.root.weight for local in fresh._locals] < [local.tree.root.weight for local in warm._locals]
     assert all(len(local.tree.root.neighbours.stamps) == 81 for local in warm._locals)
+
+
+def test_parts_of_a_cluster_go_on_with_what_its_tree_has_learned():
+    model, whole = IHomer(n_min=100, warmup=100, n_models=2), IHomer(partition="one", n_models=2)
+    for x, y in stream(99):
+        model.learn_one(x, y)
+        whole.learn_one(x, y)
+    before = [(x, model.label_probabilities(x)) for x, _ in stream(20, seed=4)]
+    (tree,) = (local.tree for local in model._locals)
+    rows = {label: tree.root.gaussians.mean[2 + row].copy() for label, row in tree.root.rows.items()}
+    weights = tree.root.regressions.w.reshape(FEATURES, -1, 2)
+    learned = {label: weights[:, row].copy() for label, row in tree.root.rows.items()}
+    model._divide([[0, 2, 4], [1, 3, 5]])
+    assert len(model.clusters) == 2
+    for x, (labels, p) in before:  # neighbours vote as before
+        names, now = model.label_probabilities(x)
+        assert names == labels
+        np.testing.assert_allclose(now, p, atol=1e-12)
+    for local in model._locals:
+        leaf = local.tree.root
+        assert set(leaf.rows) == set(local.labels)
+        for label, row in leaf.rows.items():
+            np.testing.assert_array_equal(leaf.gaussians.mean[2 + row], rows[label])
+            np.testing.assert_array_equal(leaf.regressions.w.reshape(FEATURES, -1, 2)[:, row], learned[label])
+    for x, y in stream(300, seed=5):
+        model.learn_one(x, y)
 
 
 @given(st.integers(0, 50), st.integers(1, 4))

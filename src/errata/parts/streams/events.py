@@ -102,9 +102,7 @@ class Event:
 
     def __init__(self, x: np.ndarray, z: np.ndarray, past: Past, stamp: int) -> None:
         self.x, self.z, self.past, self.stamp = x, z, past, stamp
-        self.said: dict[
-            int, Any
-        ] = {}  # what a leaf, by its id, has said of it: it is asked twice, to predict and to learn
+        self.said: dict[Any, Any] = {}  # what each leaf has said of it; they are asked again when they learn
         self._distances: np.ndarray | None = None
         self._nonzero: np.ndarray | slice | None = None
         self._whole: bool | None = None
@@ -146,7 +144,9 @@ class Past:
         self.width = 0
         self.count = 0
         self.raw = np.empty((0, 0), dtype=np.float32)
-        self.scaled = np.empty((0, 0), dtype=np.float32)
+        # in double precision: small distances are differences of large numbers, and sums in single precision depend on
+        # where in memory an array happens to lie
+        self.scaled = np.empty((0, 0), dtype=np.float64)
         self.squares = np.empty(0, dtype=np.float64)
         self.labels: list[tuple[int, ...]] = []
         self.low = np.empty(0, dtype=np.float32)
@@ -170,7 +170,8 @@ class Past:
         """(M,) squared Euclidean distances of a scaled vector to the kept ones."""
         rows = min(self.count, self.size)
         wide = self.scaled[:rows, : len(z)]
-        return np.maximum(self.squares[:rows] - 2.0 * (wide @ z) + float(z @ z), 0.0)
+        exact = z.astype(np.float64)
+        return np.maximum(self.squares[:rows] - 2.0 * (wide @ exact) + float(exact @ exact), 0.0)
 
     def learn_scale(self, x: np.ndarray) -> None:
         """Take the values of a new event into the scale, and bring the kept events to it."""
@@ -207,7 +208,9 @@ class Past:
         found = []
         for stamp in range(max(0, self.count - min(n, self.size)), self.count):
             place = stamp % self.size
-            found.append((Event(self.raw[place].copy(), self.scaled[place].copy(), self, stamp), self.labels[place]))
+            found.append(
+                (Event(self.raw[place].copy(), self.scaled[place].astype(np.float32), self, stamp), self.labels[place])
+            )
         return found
 
     def _widen(self, width: int) -> None:

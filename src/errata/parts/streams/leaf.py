@@ -57,6 +57,12 @@ class Gaussians:
         self.weight[at], self.mean[at] = total, mean
         self.low[at], self.high[at] = np.fmin(self.low[at], x), np.fmax(self.high[at], x)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows stay, in this order."""
+        there = np.asarray([row for row in rows if row < len(self.mean)], dtype=np.int64)
+        self.weight, self.mean, self.m2 = self.weight[there], self.mean[there], self.m2[there]
+        self.low, self.high = self.low[there], self.high[there]
+
     def _room(self, rows: int, width: int) -> None:
         have, wide = self.mean.shape
         if rows <= have and width <= wide:
@@ -177,6 +183,11 @@ class Neighbours:
                 found[label] = found.get(label, 0.0) + weight
         return found
 
+    def keep(self, labels: set[int]) -> None:
+        """Only these labels stay in the sets."""
+        kept = [tuple(label for label in one if label in labels) for one in self.sets]
+        self.sets = deque(kept, maxlen=self.sets.maxlen)
+
     def part(self, goes: dict[int, bool]) -> Neighbours:
         """Those remembered events whose stamp ``goes`` to this side."""
         part = Neighbours(self.k, self.stamps.maxlen or 1)
@@ -245,6 +256,13 @@ class Regressions:
         more = 0 if labels <= have else (max(labels, 2 * have) - have) * self.bags
         self.w = np.pad(self.w, ((0, max(width, wide) - wide), (0, more)))
         self.b = np.pad(self.b, (0, more))
+
+    def keep(self, labels: Sequence[int]) -> None:
+        """Only the regressions of these rows stay, in this order."""
+        there = [row for row in labels if row < len(self.b) // self.bags]
+        width = self.w.shape[0]
+        self.w = np.ascontiguousarray(self.w.reshape(width, -1, self.bags)[:, there].reshape(width, -1))
+        self.b = self.b.reshape(-1, self.bags)[there].ravel()
 
     def copy(self) -> Regressions:
         """The same weights, to go on from."""

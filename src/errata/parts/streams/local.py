@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,6 +51,14 @@ class Local(ABC):
 
 class TreeLocal(Local):
     """A multi-label Hoeffding tree."""
+
+    def part(self, labels: Sequence[int], rng: np.random.Generator) -> TreeLocal:
+        """A copy for some of its labels, which goes on from what was learned of them."""
+        made = copy.deepcopy(self)
+        made.labels = list(labels)
+        made.tree.rng = rng
+        made.tree.keep(labels)
+        return made
 
     def __init__(self, labels: Sequence[int], settings: Settings, rng: np.random.Generator) -> None:
         super().__init__(labels)

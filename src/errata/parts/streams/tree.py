@@ -132,9 +132,9 @@ class Leaf:
 
     def votes(self, event: Event) -> LeafVotes:
         """The labels that may be there, with their probabilities."""
-        if id(self) not in event.said:
-            event.said[id(self)] = self._vote(event)
-        said: LeafVotes = event.said[id(self)]
+        if self not in event.said:
+            event.said[self] = self._vote(event)
+        said: LeafVotes = event.said[self]
         return said
 
     def _vote(self, event: Event) -> LeafVotes:
@@ -164,6 +164,20 @@ class Leaf:
         self.neighbours.learn(event, present)
         if self.rows:
             self.regressions.learn(event, len(self.rows), [row - 2 for row in counted if row != EMPTY], times)
+
+    def keep(self, labels: set[int]) -> None:
+        """Forget all other labels; events that had others only become events without any."""
+        kept = [label for label in self.rows if label in labels]
+        rows = [2 + self.rows[label] for label in kept]
+        counts = self.counts[[TOTAL, EMPTY, *rows]]
+        self.gaussians.keep([TOTAL, EMPTY, *rows])
+        self.regressions.keep([row - 2 for row in rows])
+        self.neighbours.keep(labels)
+        self.sets = {tuple(label for label in one if label in labels) for one in self.sets}
+        self.rows = {label: place for place, label in enumerate(kept)}
+        # how many had none of the labels that stay is not known; at least what none of them can account for
+        counts[EMPTY] = max(counts[EMPTY], counts[TOTAL] - counts[2:].sum())
+        self.counts = counts
 
     def split(self) -> Split | None:
         """The split that the leaf is sure of; None where there is none, or the labels hardly vary."""
@@ -353,6 +367,12 @@ class Tree:
             branch.alternate = None
             self.pruned += 1
         return False
+
+    def keep(self, labels: Sequence[int]) -> None:
+        """Serve only these of the labels from now on; what was learned of them stays."""
+        self.num_labels = len(labels)
+        for leaf in self.leaves():
+            leaf.keep(set(labels))
 
     # -- size ---------------------------------------------------------------------------------------------------------
 

@@ -3,15 +3,15 @@
 One model for all labels sees too many label sets; one per label sees no dependence. Labels that come together should be
 learned together, and which do changes over time. So the labels' co-occurrences are counted, a binary tree of clusters
 is kept that splits and merges (ODAC, Jaccard distance), and every cluster has a multi-label Hoeffding tree (after
-MLHAT) that predicts its labels only. A cluster whose labels stay keeps its model; a new one begins with the last
-events replayed.
+MLHAT) that predicts its labels only. A cluster whose labels stay keeps its model; parts of one that is split
+go on with parts of its tree; others begin with the last events replayed.
 
 Kept: counts of label pairs, the trees, and the last ``memory`` events; nothing per event beyond these.
 
 The public code is not complete: how partitions drive the models is reconstructed here. What departs from it: the
 released clustering announces Jaccard, keeps Pearson correlations, and puts these similarities through formulas made
-for distances (``distance="pearson"`` does the same); its repair of small clusters loses labels, ours does not; replay,
-scaling to [0, 1], the limits on memory, and what new leaves inherit are ours.
+for distances (``distance="pearson"`` does the same); its repair of small clusters loses labels, ours does not;
+succession, replay, scaling to [0, 1], the limits on memory, and what new leaves inherit are ours.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class IHomer(base.MultiLabelClassifier):
         labels, labels not named forming one more
     repair : join clusters with fewer labels than an event most often has
     warmup : events before the first partition
+    succeed : where a cluster is split, its parts go on with what their labels' tree has learned of them; otherwise, and
+        where clusters are joined, a fresh model begins
     replay : of the last events, how many a new model learns first; 0 for none
     memory : events that are kept, for the neighbours and for replay
     model : a multi-label classifier of River's to clone for each cluster, instead of the tree below
@@ -115,6 +117,7 @@ class IHomer(base.MultiLabelClassifier):
         repair: bool = True,
         warmup: int = 100,
         replay: int = 200,
+        succeed: bool = True,
         memory: int = 1000,
         model: base.MultiLabelClassifier | None = None,
         grace_period: int = 200,
@@ -148,6 +151,7 @@ class IHomer(base.MultiLabelClassifier):
         self.repair = repair
         self.warmup = warmup
         self.replay = replay
+        self.succeed = succeed
         self.memory = memory
         self.model = model
         self.grace_period = grace_period
@@ -248,6 +252,9 @@ class IHomer(base.MultiLabelClassifier):
         """
         present = self._take_in(y)
         seen, self._seen = self._event(x), None
+        for local in self._locals:  # where it was not asked before; what it says now is what its errors are counted by
+            if isinstance(local, TreeLocal):
+                local.votes(seen, x)
         after = self._columns.vector(x) if self._columns.learn(x) else seen.x
         self._past.learn_scale(after)
         event = self._past.event(after)
@@ -319,8 +326,7 @@ class IHomer(base.MultiLabelClassifier):
                 if isinstance(local, RiverLocal):
                     local.rename(self.labels)
             else:
-                local = self._make(cluster)
-                local.replay(self._recent())
+                local = self._succeed(cluster, fresh)
             made.append(local)
         self._locals = made
         self._home = [0] * len(self._number)
@@ -328,6 +334,19 @@ class IHomer(base.MultiLabelClassifier):
             local.limit(self.max_size / len(made))
             for number in local.labels:
                 self._home[number] = place
+
+    def _succeed(self, cluster: list[int], fresh: set[int]) -> Local:
+        """The model of a new cluster: a part of the one that had all its labels, or a fresh one."""
+        wanted = set(cluster) - fresh
+        for local in self._locals if self.succeed and wanted else ():
+            if isinstance(local, TreeLocal) and wanted <= set(local.labels):
+                self._made += 1
+                part = local.part(sorted(wanted), np.random.default_rng([self.seed, self._made]))
+                part.relabel(cluster)
+                return part
+        made = self._make(cluster)
+        made.replay(self._recent())
+        return made
 
     def _recent(self) -> list[tuple[Event, Mapping[Any, Any], tuple[int, ...]]]:
         last = self._past.last(self.replay)
