@@ -78,6 +78,7 @@ KINDS: dict[str, Kind] = {
             rows="items",
             part="label",
             parts="labels",
+            judged="item",
             room="errata.engine.multilabel",
         ),
         Kind(
@@ -87,6 +88,7 @@ KINDS: dict[str, Kind] = {
             rows="images",
             part="region",
             parts="regions",
+            judged="mask",
             command="errata train IMAGES/ --label MASKS/ --system {slug}",
             room="errata.engine.segmentation",
             classed=False,
@@ -100,6 +102,7 @@ KINDS: dict[str, Kind] = {
             rows="events",
             part="label",
             parts="labels",
+            judged="event",
             command="errata stream SOURCE --system {slug}",
             room="errata.engine.streams",
         ),
@@ -135,8 +138,8 @@ KINDS: dict[str, Kind] = {
             room="errata.engine.merging",
         ),
         Kind("label_shift", "label shift", row="sample", rows="samples", room="errata.engine.label_shift"),
-        Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens"),
-        Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes"),
+        Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens", judged="text"),
+        Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes", judged="image"),
         Kind("regression", "numbers"),
     )
 }
