@@ -121,7 +121,7 @@ def audit(
     if task is not None or annotations is not None:
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
-        more |= {"method": method} if task == "ood" and method != "confident" else {}
+        more |= {"method": method} if task == "ood" and method is not None else {}
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, test, seed)
     signals = pred_probs is not None and rest.get("embeddings") is not None

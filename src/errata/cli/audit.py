@@ -172,7 +172,7 @@ def audit(
             features, text, image_column, kind, unreadable, encoding, separator, header, image_size
         )
         scoring = {"run": run, "reference": reference, "seed": seed, "device": device, **reading}
-        scoring |= {"method": "energy" if method == "confident" else method, **options.assignments(settings)}
+        scoring |= {"method": method or "energy", **options.assignments(settings)}
         _of_kind(talk, source, "ood", scoring, out, force)
         return
     if task is not None or annotations:
