@@ -35,8 +35,8 @@ def test_cards_are_checked():
 
 
 def test_selection_and_suggestions():
-    assert {c.slug for c in errata.systems(changes="target")} == {"elr", "elr-plus"}
-    assert errata.systems(task="classification") == errata.systems()
+    assert {"elr", "elr-plus"} <= {c.slug for c in errata.systems(changes="target")}
+    assert {c.task for c in errata.systems(task="classification")} == {"classification"}
     with pytest.raises(UnknownNameError, match="Did you mean 'elr-plus'"):
         errata.system("elr-plsu")
     with pytest.raises(UnknownNameError, match="task"):

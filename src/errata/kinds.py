@@ -26,9 +26,12 @@ class Kind:
     name : in words for people: "graphs"
     row, rows : what a row of the ledger is, one and several: "node", "nodes"
     part, parts : what lies beneath a row, where something does
+    judged, wrong : what an issue is about, and what it looks: a "label" looks "wrong", a "sample" looks "foreign"
+    classed : whether the ledger's classes are those of the task, so that it tells which one is mistaken for which
     command : what starts a system of this kind on the command line
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
+    predicts_files : predictions are a file for each row (a mask), not a line of a table
 
     Examples
     --------
@@ -42,8 +45,12 @@ class Kind:
     rows: str = "rows"
     part: str = "finer row"
     parts: str = "finer rows"
+    judged: str = "label"
+    wrong: str = "wrong"
+    classed: bool = True
     command: str = "errata train SOURCE --system {slug}"
     room: str = ""
+    predicts_files: bool = False
 
     def load_room(self) -> Any:
         """Import the module that trains this kind; None where the engine itself does."""
@@ -54,23 +61,79 @@ KINDS: dict[str, Kind] = {
     kind.task: kind
     for kind in (
         Kind("classification", "classification"),
-        Kind("ood", "out-of-distribution", row="sample", rows="samples"),
-        Kind("multilabel", "multi-label", row="item", rows="items", part="label", parts="labels"),
-        Kind("segmentation", "segmentation", row="image", rows="images", part="region", parts="regions"),
-        Kind("graphs", "graphs", row="node", rows="nodes"),
-        Kind("streams", "streams", row="event", rows="events", command="errata stream SOURCE --system {slug}"),
+        Kind(
+            "ood",
+            "out-of-distribution",
+            row="sample",
+            rows="samples",
+            judged="sample",
+            wrong="foreign",
+            classed=False,
+            room="errata.engine.ood",
+        ),
+        Kind(
+            "multilabel",
+            "multi-label",
+            row="item",
+            rows="items",
+            part="label",
+            parts="labels",
+            room="errata.engine.multilabel",
+        ),
+        Kind(
+            "segmentation",
+            "segmentation",
+            row="image",
+            rows="images",
+            part="region",
+            parts="regions",
+            command="errata train IMAGES/ --label MASKS/ --system {slug}",
+            room="errata.engine.segmentation",
+            classed=False,
+            predicts_files=True,
+        ),
+        Kind("graphs", "graphs", row="node", rows="nodes", room="errata.engine.graphs"),
+        Kind(
+            "streams",
+            "streams",
+            row="event",
+            rows="events",
+            part="label",
+            parts="labels",
+            command="errata stream SOURCE --system {slug}",
+            room="errata.engine.streams",
+        ),
         Kind(
             "federated",
             "federated learning",
             row="client's sample",
             rows="clients' samples",
+            part="round",
+            parts="rounds",
             command="errata federate SOURCE --system {slug}",
+            room="errata.engine.federated",
         ),
-        Kind("budget", "re-annotation budgets", command="errata queue DIR --budget N"),
+        Kind("clients", "a federation's clients", row="client", rows="clients", command="errata federate SOURCE"),
+        Kind("budget", "re-annotation budgets", row="sample", rows="samples", command="errata queue DIR --budget N"),
         Kind(
-            "compression", "data compression", row="sample", rows="samples", command="errata prune SOURCE --keep SHARE"
+            "compression",
+            "data compression",
+            row="sample",
+            rows="samples",
+            command="errata prune SOURCE --keep SHARE",
+            room="errata.engine.compression",
         ),
-        Kind("merging", "model merging", row="unit", rows="units", command="errata merge A B --out C"),
+        Kind(
+            "merging",
+            "model merging",
+            row="unit",
+            rows="units",
+            judged="unit",
+            wrong="unlike",
+            classed=False,
+            command="errata merge A B --out C",
+            room="errata.engine.merging",
+        ),
         Kind("label_shift", "label shift", row="sample", rows="samples"),
         Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens"),
         Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes"),

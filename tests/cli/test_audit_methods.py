@@ -40,6 +40,40 @@ def test_embeddings_come_from_a_file(run, table, here, blobs):
     assert errata.Ledger.load("table-audit").meta["model"] == "embeddings as given"
 
 
+def test_given_probabilities_and_embeddings_make_an_ensemble_without_training(run, table, here, blobs):
+    x, given, true = blobs()
+    far = ((x[:, None] - 4.0 * np.eye(3)) ** 2).sum(-1)
+    probs = np.exp(-0.5 * (far - far.min(1, keepdims=True)))
+    np.save(here / "p.npy", probs / probs.sum(1, keepdims=True))
+    np.save(here / "x.npy", x)
+    command = ("audit", "table.csv", "--label", "label", "--pred-probs", "p.npy", "--embeddings", "x.npy")
+    done = run(*command)
+    assert done.code == 0, done.err
+    ledger = errata.Ledger.load("table-audit")
+    assert ledger.meta["methods"] == ["confident", "neighbours"]
+    wrong = given != true
+    assert wrong[ledger.issue].mean() > 0.9
+    np.save(here / "x.npy", x[:-1])
+    done = run(*command, "--force")
+    assert done.code == 1
+    assert "239" in done.err
+    assert "240" in done.err
+    np.save(here / "x.npy", x)
+    done = run(*command, "--method", "confident", "--force")
+    assert done.code != 0  # embeddings are of no use to it
+    assert "embeddings" in done.err
+
+
+def test_rows_that_stand_in_a_test_set_too_are_told(run, table, here):
+    frame = pd.read_csv("table.csv")
+    frame.iloc[5:12].to_csv("test.csv", index=False)
+    done = run("audit", "table.csv", "--label", "label", "--folds", "2", "--test", "test.csv", "--no-findings")
+    assert done.code == 0, done.err
+    (found,) = [f for f in errata.Ledger.load("table-audit").findings if f.name == "leakage"]
+    assert found.count == 7
+    assert sorted(found.rows.tolist()) == list(range(5, 12))
+
+
 @pytest.mark.parametrize("method", ["confident", "ensemble"])
 def test_groups_are_kept_together_and_not_learned_from(run, table, here, method):
     frame = pd.read_csv("table.csv")

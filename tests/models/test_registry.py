@@ -16,6 +16,8 @@ OPTIONS = {
     "resnet34": ((1, 8, 8), {"width": 2}),
     "preact_resnet18": ((1, 8, 8), {"width": 2}),
     "text_bag": ((7,), {"num_embeddings": 30, "dim": 4}),
+    "label_graph": ((3, 8, 8), {"depths": (1,), "width": 8, "channels": 8, "inner": 4}),
+    "patch_transformer": ((1, 8, 8), {"patch": 4, "dim": 8, "heads": 2, "depth": 1}),
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from errata.parts import (
+    GlobalBatch,
     Mix,
     SampleMemory,
     SharedRandom,
@@ -169,3 +170,30 @@ def test_mixup_takes_partners_from_the_global_batch(first: int) -> None:
     results = run_on_ranks(mix_rows, first)
     for got, want in zip(zip(*results, strict=True), expected, strict=True):
         torch.testing.assert_close(torch.cat(got), want)
+
+
+def spread(rows: torch.Tensor) -> torch.Tensor:
+    """A loss that is no mean over rows: it looks at all of them at once, each with its neighbour."""
+    return (rows.std(0, correction=0) * rows.mean(0)).sum() + (rows[1:] * rows[:-1]).exp().sum().log()
+
+
+def shared_loss(first: int) -> tuple[float, torch.Tensor, list[int]]:
+    everyone = torch.linspace(-1, 1, 10, dtype=torch.float64).view(5, 2).cos()
+    own = share(everyone, first).clone().requires_grad_()
+    batch = GlobalBatch(own)
+    loss = batch.share(spread(batch.rows(own)))
+    # as System.backward and distributed data parallel do it: weighted, then the mean over ranks
+    (gradient,) = torch.autograd.grad(loss * rank_weight(len(own)) / world_size(), own)
+    return float(loss.detach()), gather_rows(gradient)[0], list(range(7))[batch.portion(7)]
+
+
+@pytest.mark.parametrize("first", [1, 3, 4])
+def test_a_loss_of_the_global_batch_has_the_gradient_of_one_process(first: int) -> None:
+    rows = torch.linspace(-1, 1, 10, dtype=torch.float64).view(5, 2).cos().requires_grad_()
+    expected = spread(rows)
+    (gradient,) = torch.autograd.grad(expected, rows)
+    results = run_on_ranks(shared_loss, first)
+    assert [place for result in results for place in result[2]] == list(range(7))
+    for value, found, _ in results:
+        assert value == pytest.approx(float(expected.detach()), rel=1e-12)
+        torch.testing.assert_close(found, gradient)

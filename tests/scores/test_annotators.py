@@ -85,3 +85,37 @@ def test_what_cannot_be_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "crowdkit.aggregation.classification", None)
     with pytest.raises(MissingExtraError, match=r"errata\[crowd\]"):
         annotators.consensus(votes, "mace")
+
+
+def misled(shared: float, seed: int = 0, items: int = 300, people: int = 11) -> tuple[Votes, np.ndarray]:
+    """Votes of which a share of the items misleads everybody alike; else mistakes are independent."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(2, size=items)
+    seen = np.where(rng.random(items) < shared, 1 - true, true)
+    item, person = np.repeat(np.arange(items), people), np.tile(np.arange(people), items)
+    label = np.where(rng.random(len(item)) < 0.7, seen[item], 1 - seen[item])
+    # misleading items also divide people, as hard items do
+    divided = (seen != true)[item] & (rng.random(len(item)) < 0.5)
+    label = np.where(divided, rng.integers(2, size=len(item)), label)
+    return Votes(item, person, label, items, people, 2), true
+
+
+def test_people_misled_together_make_the_consensus_less_sure_and_no_other():
+    pytest.importorskip("crowdkit")
+    votes, true = misled(0.25)
+    plain, cooled = (annotators.consensus(votes, temper=t) for t in (False, True))
+    assert (plain.argmax(1) == cooled.argmax(1)).all()
+    right = (plain.argmax(1) == true).mean()
+    assert plain.max(1).mean() > right + 0.1
+    assert abs(cooled.max(1).mean() - right) < abs(plain.max(1).mean() - right)
+    votes, _ = misled(0.0)
+    assert annotators.vote_temperature(votes, annotators.consensus(votes, temper=False)) < 1.3
+
+
+def test_tempering_keeps_rows_probabilities():
+    p = np.random.default_rng(0).dirichlet([0.3] * 4, size=50)
+    for temperature in (1.0, 3.0, 50.0):
+        found = annotators.tempered(p, temperature)
+        np.testing.assert_allclose(found.sum(1), 1.0)
+        assert (found.argmax(1) == p.argmax(1)).all()
+    assert annotators.vote_temperature(Votes(*(np.empty(0, dtype=np.int64),) * 3, 2, 1, 2), p[:2, :2]) == 1.0

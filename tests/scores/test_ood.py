@@ -151,3 +151,63 @@ class TestMetrics:
     def test_the_positive_side_is_one_of_two(self) -> None:
         with pytest.raises(ParameterError, match="'in' or 'out'"):
             ood.detection_metrics([0.0], [1.0], positive="ood")
+
+
+class TestNearestNeighbours:
+    def test_it_is_the_distance_that_scikit_learn_finds(self) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        random = torch.Generator().manual_seed(0)
+        bank, queries = torch.randn(60, 5, generator=random), torch.randn(7, 5, generator=random)
+        for normalize in (True, False):
+            made = torch.nn.functional.normalize if normalize else torch.Tensor.double
+            fitted = NearestNeighbors(n_neighbors=4).fit(made(bank.double()))
+            expected = fitted.kneighbors(made(queries.double()))[0][:, -1]
+            found = ood.knn_score(queries, bank, k=4, normalize=normalize, block=3)
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+    def test_what_is_in_the_bank_finds_itself_first(self) -> None:
+        bank = torch.randn(9, 4, generator=torch.Generator().manual_seed(1))
+        assert ood.knn_score(bank, bank, k=1).max() < 1e-7
+        assert ood.knn_score(bank, bank, k=2).min() > 1e-3
+
+    @pytest.mark.parametrize("k", [0, 10, 1.5, True])
+    def test_more_neighbours_than_there_are_are_refused(self, k: object) -> None:
+        with pytest.raises(ParameterError, match=r"\[1, 9\]"):
+            ood.knn_score(torch.zeros(1, 4), torch.ones(9, 4), k=k)  # type: ignore[arg-type]
+
+
+class TestInDistributionProbability:
+    @quick
+    @given(st.integers(0, 9999), st.integers(1, 60), st.integers(1, 60))
+    def test_probabilities_fall_with_the_score(self, seed: int, n: int, m: int) -> None:
+        rng = np.random.default_rng(seed)
+        scores = rng.normal(1, 2, size=n).round(1)
+        belief, foreign = ood.in_distribution_probability(scores, rng.normal(size=m))
+        assert ((belief >= 0) & (belief <= 1)).all()
+        assert 0 <= foreign <= 1
+        order = np.argsort(scores)
+        assert (np.diff(belief[order]) <= 1e-12).all()
+        assert (np.diff(belief[order])[np.diff(scores[order]) > 0] < 0).all()
+
+    def test_a_mixture_is_told_apart_and_its_share_found(self) -> None:
+        rng = np.random.default_rng(0)
+        scores = np.r_[rng.normal(size=1400), rng.normal(5, 1, size=600)]
+        belief, foreign = ood.in_distribution_probability(scores, rng.normal(size=500))
+        assert abs(foreign - 0.3) < 0.05
+        assert belief[:1400].mean() > 0.9
+        assert belief[1400:].mean() < 0.1
+        assert abs((1 - belief).mean() - foreign) < 0.05  # a probability adds up
+
+    def test_of_the_data_alone_little_is_doubted(self) -> None:
+        rng = np.random.default_rng(1)
+        belief, foreign = ood.in_distribution_probability(rng.normal(size=2000), rng.normal(size=500))
+        assert foreign < 0.08
+        assert belief.mean() > 0.9
+
+    def test_nothing_gives_nothing_and_nan_is_refused(self) -> None:
+        belief, foreign = ood.in_distribution_probability([], [1.0])
+        assert (len(belief), foreign) == (0, 0.0)
+        for scores, known in (([1.0], []), ([math.nan], [1.0]), ([1.0], [math.nan])):
+            with pytest.raises(DataError, match="NaN"):
+                ood.in_distribution_probability(scores, known)

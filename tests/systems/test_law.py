@@ -15,9 +15,17 @@ SHORT = {
     "ogc": {"time_frame": 2},
     "anl": {"lamb": 0.5},
     "elr-plus": {"ema_step": 10, "coef_step": 5},
+    "adele": {
+        "curve_epochs": 1,
+        "min_increment": -1.0,
+        "correct_freq": 1,
+        "tau_fg": 0.5,
+        "optimizer": "adam",
+        "lr": 0.03,
+    },
 }
 
-MODALITIES: dict[str, tuple[str, ...]] = {}
+MODALITIES: dict[str, tuple[str, ...]] = {"oest": ("image",), "oest-star": ("image",)}
 """The kinds of data of systems that don't take all."""
 
 

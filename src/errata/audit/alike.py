@@ -72,8 +72,8 @@ def nearest(ledger: Ledger, positions: np.ndarray, count: int = 5) -> list[list[
     """
     nothing: list[list[Alike]] = [[] for _ in positions]
     data = ledger.data
-    if data is None or len(data) != len(ledger) or not len(positions):
-        return nothing
+    if data is None or len(data) != len(ledger) or not len(positions) or data.kind not in ("tabular", "text", "image"):
+        return nothing  # of a graph's node, its picture shows what is near
     labelled = np.flatnonzero(ledger.given != MISSING)
     most = MOST_PICTURES if data.kind == "image" else MOST_ROWS
     rng = np.random.default_rng(0)  # the same page for the same ledger

@@ -106,6 +106,32 @@ def audit(
     return ledger
 
 
+def from_signals(
+    labels: ClassLabels, pred_probs: np.ndarray, embeddings: Any, *, seed: int = 0, index: np.ndarray | None = None
+) -> Ledger:
+    """The ensemble of what is at hand already: out-of-sample probabilities and embeddings. Nothing is trained.
+
+    Parameters
+    ----------
+    labels : N labels with K classes
+    pred_probs : (N, K), the columns in the order of the classes
+    embeddings : (N, D) numbers in which distance means something, or the path of a ``.npy`` file
+    seed : of the neighbours' draws
+    index : (N,) row numbers in the data
+
+    Raises
+    ------
+    DataError
+        where numbers of rows differ
+    """
+    x = by_likeness.given_embeddings(embeddings, len(labels))
+    opinions = [
+        as_opinion("confident", confident(labels, pred_probs, index=index)),
+        by_neighbours(by_likeness.neighbours(labels, x, seed=seed, index=index)),
+    ]
+    return combine(labels, opinions, index=index)
+
+
 def combine(labels: ClassLabels, opinions: list[Opinion], *, index: np.ndarray | None = None) -> Ledger:
     """One ledger of several opinions, the last pass of confident learning (or else the first opinion) as the scale.
 

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.confident import confident
 from errata.audit.crossval import fold_of, temper
-from errata.audit.items import item_ledger, parts_table
 from errata.audit.progress import Progress, Show
-from errata.data.multilabel import MISSING, as_matrix, from_lists, set_names, split_text
+from errata.data.arff import is_arff
+from errata.data.multilabel import MISSING
+from errata.data.multilabel_reading import labels_of_values, read_multilabel
 from errata.errors import DataError, ParameterError
+from errata.items import set_names, sets_ledger
 from errata.labels import ClassLabels
-from errata.scores.multilabel import WAYS, combine, self_confidence
+from errata.scores.multilabel import WAYS, combine, judge, unvarying
 
 if TYPE_CHECKING:
     from errata.data import Data
     from errata.ledger import Ledger
 
 __all__ = ["audit"]
-
-MOST_SETS = 100
-"""With more different sets of labels than this they are no classes of the ledger any more, only text in its columns."""
 
 MOST_TOGETHER = 20
 """Labels that a forest learns at once, as each of its leaves keeps all of them."""
@@ -58,7 +56,8 @@ def audit(
     ----------
     source : the data, as for ``errata.audit``; None where labels and probabilities are all there is
     y, labels : (N, L) of 0 and 1, NaN or -1 where not known (a DataFrame's columns name the labels); or N lists
-    label : the columns of 0 and 1, or the one column of lists (or of texts such as "a|b")
+    label : the columns of 0 and 1, or the one column of lists (or of texts such as "a|b"); of an ARFF file also MULAN's
+        list of labels (``"yeast.xml"``), their number ("last:14"), or nothing where that list lies beside it
     pred_probs : (N, L) out-of-sample probabilities that each label applies; an array or the path of a ``.npy`` file
     classes : the L names, in the order of the columns of ``pred_probs``
     separator : between labels in a text; by default the first of ``| ; ,`` that occurs
@@ -117,61 +116,18 @@ def audit(
 def _read(
     source: Any, values: Any, label: Any, classes: Any, separator: str | None, reading: dict[str, Any]
 ) -> tuple[Data | None, np.ndarray, list[str]]:
-    from errata.data import read
-
     if source is None and values is None:
         raise ParameterError("Nothing to audit: give a source, or labels= and pred_probs= of shape (N, L).")
-    if values is None and label is None:
+    if values is None and label is None and not is_arff(source):
         raise ParameterError(
             "Which columns hold the labels? Name them with label=: several columns of 0 and 1, as in label=['cat', "
             "'dog'], or the one column that holds lists."
         )
     reading = {name: value for name, value in reading.items() if value is not None}
-    columns = [label] if isinstance(label, str) else [str(name) for name in label or ()]
-    ignored = {**reading.pop("kinds", {}), **dict.fromkeys(columns, "ignored")}
-    reading.update({"kinds": ignored} if ignored else {})
-    data = None
-    if source is not None:
-        data = read(source, False, **reading)
-    matrix, names = _of_columns(data, columns, classes, separator) if values is None else _of_values(values, classes)
-    if data is not None and len(data) != len(matrix):
-        raise DataError(f"Expected labels for each of the {len(data):,} rows of {data.source}; got {len(matrix):,}.")
-    if data is not None:
-        data.label_name = ", ".join(columns) or None
-    return data, matrix, names
-
-
-def _of_columns(data: Any, columns: list[str], classes: Any, separator: str | None) -> tuple[np.ndarray, list[str]]:
-    from errata.data.kinds import undictionaried
-
-    found = [undictionaried(data.column(name)).take(data.rows).to_pylist() for name in columns]
-    if len(columns) == 1:
-        return from_lists(split_text(found[0], separator), classes)
-    matrix = np.empty((len(data), len(columns)), dtype=object)
-    for place, values in enumerate(found):
-        matrix[:, place] = values
-    return as_matrix(matrix, "the columns " + ", ".join(columns[:5])), columns
-
-
-def _of_values(values: Any, classes: Any) -> tuple[np.ndarray, list[str]]:
-    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
-        classes = list(values.columns) if classes is None else classes
-        values = values.to_numpy()
-    if not (hasattr(values, "ndim") and values.ndim == 2) and not _is_table(values):
-        return from_lists(split_text(list(values)), classes)
-    matrix = as_matrix(values)
-    names = [str(name) for name in (range(matrix.shape[1]) if classes is None else classes)]
-    if len(names) != matrix.shape[1]:
-        raise DataError(f"There are {matrix.shape[1]} columns of labels and {len(names)} classes; name each column.")
-    return matrix, names
-
-
-def _is_table(values: Any) -> bool:
-    """Whether these are lists of 0 and 1 of one length, not lists of names."""
-    rows = list(values)
-    if not rows or not all(isinstance(row, (list, tuple, np.ndarray)) and len(row) == len(rows[0]) for row in rows):
-        return False
-    return len(rows[0]) > 0 and all(v is None or v in (0, 1, -1) or v != v for row in rows for v in row)
+    if source is None:
+        return None, *labels_of_values(values, classes, separator)
+    found = read_multilabel(source, values, label=label, classes=classes, label_separator=separator, **reading)
+    return found.data, found.require_labels(), found.names
 
 
 def _given(pred_probs: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -286,79 +242,22 @@ def _ledger(
     how: dict[str, Any],
     about: dict[str, Any],
 ) -> Ledger:
-    trust, issue, notes = _judge(matrix, probs, names, how["given_odds"])
-    proposed = np.where(issue, 1 - matrix, matrix)
-    proposed = np.where(matrix == MISSING, probs > 0.5, proposed).astype(np.int8)
-    index = np.arange(len(matrix)) if data is None else data.rows
-    rows, places = np.nonzero(matrix != MISSING)
-    parts = parts_table(
-        index[rows],
-        matrix[rows, places],
-        proposed[rows, places],
-        trust[rows, places],
-        issue[rows, places],
-        {"label": np.asarray(names, dtype=object)[places]},
-    )
+    trust, issue = judge(matrix, probs, how["given_odds"])
     meta = {"method": "confident", "task": "multilabel", **how, "label_names": names, **about}
     if data is not None:
         meta = {**data.origin, "kind": data.kind, **meta}
-    meta["notes"] = notes
-    columns = {"wrong_labels": issue.sum(axis=1)}
-    item_trust = combine(trust, how["aggregate"])
-    ledger = _of_sets(matrix, proposed, names, item_trust, np.asarray(issue.any(axis=1)), columns, index, meta, parts)
+    same = [name for name, odd in zip(names, unvarying(matrix)) if odd]
+    some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
+    meta["notes"] = [f"Labels that all rows have, or none has, can’t be checked: {some}."] if same else []
+    ledger = sets_ledger(
+        matrix,
+        probs,
+        names,
+        trust=trust,
+        issue=issue,
+        item_trust=combine(trust, how["aggregate"]),
+        index=np.arange(len(matrix)) if data is None else data.rows,
+        meta=meta,
+    )
     ledger.data = data
     return ledger
-
-
-def _judge(
-    matrix: np.ndarray, probs: np.ndarray, names: list[str], given_odds: float
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """(N, L) trust and issues of each label.
-
-    An issue is what confident learning flags on the label by itself, and what is improbable besides: the first alone
-    mistakes labels that are hard to predict for wrong ones, the second alone those that are rare.
-    """
-    score = self_confidence(matrix, probs).astype(np.float32)
-    trust = score * given_odds / (score * given_odds + (1 - score))
-    issue = np.nan_to_num(trust, nan=1.0) < 0.5
-    same = []
-    for place, name in enumerate(names):
-        column = matrix[:, place].astype(np.int64)
-        if len(np.unique(column[column != MISSING])) < 2:
-            same.append(name)
-            trust[:, place] = np.where(column == MISSING, np.nan, np.maximum(trust[:, place], 0.5))
-            issue[:, place] = False
-            continue
-        both = np.column_stack([1 - probs[:, place], probs[:, place]])
-        issue[:, place] &= confident(ClassLabels(column, [0, 1]), both).issue
-    if not same:
-        return trust, issue, []
-    some = ", ".join(same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
-    return trust, issue, [f"Labels that all rows have, or none has, can’t be checked: {some}."]
-
-
-def _of_sets(
-    matrix: np.ndarray,
-    proposed: np.ndarray,
-    names: list[str],
-    trust: np.ndarray,
-    issue: np.ndarray,
-    columns: dict[str, Any],
-    index: np.ndarray,
-    meta: dict[str, Any],
-    parts: Any,
-) -> Ledger:
-    from errata.ledger import Ledger
-
-    given_sets, proposed_sets = set_names(matrix, names), set_names(proposed, names)
-    bare = (matrix == MISSING).all(axis=1)
-    sets = sorted({*given_sets[~bare], *proposed_sets})
-    if len(sets) > MOST_SETS:
-        columns = {"given": np.where(bare, "", given_sets), "proposed": proposed_sets, **columns}
-        return item_ledger(trust, issue, columns=columns, index=index, meta=meta, parts=parts)
-    place = {name: i for i, name in enumerate(sets)}
-    given = np.array([-1 if b else place[name] for name, b in zip(given_sets, bare)], dtype=np.int64)
-    codes = np.array([place[name] for name in proposed_sets], dtype=np.int64)
-    return Ledger(
-        given, codes, trust, classes=sets, issue=issue & ~bare, columns=columns, index=index, meta=meta, parts=parts
-    )

@@ -184,7 +184,7 @@ def embedded(
     import torch
 
     if embeddings is not None:
-        return _given(embeddings, len(data.rows)), None, "embeddings as given"
+        return given_embeddings(embeddings, len(data.rows)), None, "embeddings as given"
     if isinstance(model, torch.nn.Module):
         return _of_network(data, model, seed, device)
     if not isinstance(model, str):
@@ -202,7 +202,14 @@ def embedded(
     return _by_halves(data, model, seed, device, advance, training)
 
 
-def _given(embeddings: Any, rows: int) -> np.ndarray:
+def given_embeddings(embeddings: Any, rows: int) -> np.ndarray:
+    """Embeddings as an array (N, D), from one, a tensor or the path of a ``.npy`` file; of as many rows as there are.
+
+    Raises
+    ------
+    DataError
+        where they are not that, or not numbers
+    """
     if isinstance(embeddings, (str, os.PathLike)):
         path = Path(embeddings)
         if not path.exists():

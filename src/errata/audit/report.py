@@ -28,6 +28,13 @@ METHODS = {
     "neighbours": "agreement with the nearest rows",
     "dynamics": "the course of one training run",
     "ensemble": "several signals together",
+    "energy": "free energy of the predictions",
+    "msp": "largest probability",
+    "maxlogit": "largest logit",
+    "uniform": "distance from a uniform prediction",
+    "odin": "ODIN",
+    "mahalanobis": "Mahalanobis distance to the nearest class",
+    "knn": "distance to the nearest rows of the training data",
 }
 STEPS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000)
 
@@ -61,7 +68,7 @@ def render(ledger: Ledger) -> str:
     )
     environment.filters.update(count=_count, percent=_percent, chance=_chance)
     kind = "" if ledger.data is None else str(ledger.data.kind)
-    classed = list(ledger.classes) != SINGLE
+    classed = list(ledger.classes) != SINGLE and ledger.kind.classed
     rows = worst_rows(ledger)
     return environment.get_template("report.html.j2").render(
         title=_title(ledger),

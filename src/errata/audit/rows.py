@@ -53,7 +53,8 @@ class _Pictures:
 def worst_rows(ledger: Ledger) -> list[dict[str, Any]]:
     """What the template needs of the first ``WORST`` issues."""
     positions = ledger.order[: min(WORST, int(ledger.issue.sum()))]
-    several = list(ledger.classes) == SINGLE and "given" not in ledger.columns  # no label to be compared by
+    single = list(ledger.classes) == SINGLE and "given" not in ledger.columns
+    several = single or not ledger.kind.classed  # no label to be compared by
     near: list[list[Alike]] = [[] for _ in positions] if several else nearest(ledger, positions, near_count(ledger))
     finer = _finer(ledger, positions)
     pictures, small = _Pictures(THUMBNAIL_BYTES), _Pictures(NEAR_BYTES)

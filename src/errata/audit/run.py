@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "TASKS", "audit"]
 
 METHODS = {"dynamics": "dynamics", "neighbours": "neighbours", "ensemble": "ensemble"}
-TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes")
+TASKS = ("multilabel", "tokens", "regression", "segmentation", "boxes", "ood")
 
 
 def audit(
@@ -33,7 +33,7 @@ def audit(
     label: Any = None,
     labels: Any = None,
     pred_probs: Any = None,
-    method: str = "confident",
+    method: str | None = None,
     rule: str = "prune_by_noise_rate",
     rank_by: str = "self_confidence",
     model: Any = "auto",
@@ -49,6 +49,7 @@ def audit(
     task: str | None = None,
     annotations: Any = None,
     findings: bool = False,
+    test: Any = None,
     progress: Show = True,
     **rest: Any,
 ) -> Ledger:
@@ -69,7 +70,8 @@ def audit(
     pred_probs : (N, K) out-of-sample probabilities of the classes; an array, a DataFrame, or the path of a ``.npy``
         file, which is read in blocks
     method : "confident" (confident learning); "dynamics" (one training run), "neighbours" (labels of the nearest
-        neighbours), "ensemble" (several signals); or a system's slug
+        neighbours), "ensemble" (several signals); or a system's slug. By default "ensemble" where both ``pred_probs``
+        and ``embeddings`` (N, D) are given, else "confident"
     rule : of "confident": which rows are issues; "prune_by_noise_rate", "prune_by_class", "both",
         "confident_learning", "predicted_neq_given", "low_self_confidence", "low_normalized_margin"
     rank_by : of "confident": "self_confidence", "normalized_margin" or "confidence_weighted_entropy"
@@ -85,11 +87,13 @@ def audit(
     seed : of everything random; the same seed gives the same ledger on the same machine
     device : where networks are trained: "auto", "cpu", "cuda", "cuda:1", "mps"
     classes : the K class names in the order of the columns of ``pred_probs``, where it can't be told from the labels
-    task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes": see the module
-        of that name in ``errata.audit`` for its arguments
+    task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes"; "ood" for
+        what is unlike the data of a training run (``run=``). See the module of that name in ``errata.audit`` for its
+        arguments.
     annotations : a table of several people's labels per item (columns item, annotator, label) instead of one label:
         see ``errata.audit.annotations``
     findings : also look for duplicates, outliers, imbalance and the like: ``Ledger.findings``
+    test : a second data set, whose rows should not be in the first: ``findings`` then tell what stands in both
     progress : show how it goes, on the standard error stream; or a function of (share done, what goes on)
     **rest : options of ``errata.read``; for networks ``epochs``, ``batch_size`` and hyper-parameters of plain training;
         for a system those of ``errata.train``
@@ -117,8 +121,16 @@ def audit(
     if task is not None or annotations is not None:
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
+        more |= {"method": method} if task == "ood" and method != "confident" else {}
         _check_seed(seed)
-        return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, seed)
+        return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, test, seed)
+    signals = pred_probs is not None and rest.get("embeddings") is not None
+    method = method or ("ensemble" if signals else "confident")
+    if signals and method == "ensemble":
+        rest = dict(rest)
+        own = {"embeddings": rest.pop("embeddings"), "seed": seed, "classes": classes}
+        _check(source, y, labels, pred_probs, "confident", seed)
+        return _completed(_from_signals(source, y, labels, label, pred_probs, own, rest), findings, test, seed)
     _check(source, y, labels, pred_probs, method, seed)
     if isinstance(groups, str):
         rest = {**rest, "kinds": {groups: "ignored", **(rest.get("kinds") or {})}}
@@ -128,7 +140,7 @@ def audit(
         data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading})
         trained = {"model": model, **_given(method, folding), "seed": seed, "device": device, "progress": progress}
         ledger = _room(METHODS[method])(data, **trained, **options)
-        return _completed(ledger, findings, seed)
+        return _completed(ledger, findings, test, seed)
     if method != "confident":
         options = {"label": label, "model": model, "seed": seed, "device": device, "progress": progress is not False}
         return _from_training(source, y if y is not None else labels, method, {**options, **_named(classes), **rest})
@@ -143,8 +155,9 @@ def audit(
     options = {**_named(classes), **reading, **({"labels_only": True} if pred_probs is not None else {})}
     data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
-        return _completed(_with_given_probabilities(data, pred_probs, classes, how), findings, seed)
-    return _completed(_cross_validated(data, model, folding, seed, device, progress, training, how), findings, seed)
+        return _completed(_with_given_probabilities(data, pred_probs, classes, how), findings, test, seed)
+    ledger = _cross_validated(data, model, folding, seed, device, progress, training, how)
+    return _completed(ledger, findings, test, seed)
 
 
 # -- methods and kinds of labels with a module of their own ------------------------------------------------------------
@@ -166,17 +179,18 @@ def _of_kind(task: str | None, annotations: Any, given: dict[str, Any]) -> Ledge
     passed = {k: v for k, v in given.items() if k in parameters or not (v is None or k in everywhere)}
     if "model" not in parameters and isinstance(passed.get("model"), str) and passed["model"] == "auto":
         del passed["model"]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # it looks at further names itself
     for name in passed:
-        if name not in parameters:
+        if name not in parameters and not open_ended:
             raise UnknownNameError(f"option of errata.audit with {task or 'annotations'}", name, list(parameters))
     return audit_kind(annotations, **passed) if task is None else audit_kind(**passed)
 
 
-def _completed(ledger: Ledger, findings: bool, seed: int) -> Ledger:
-    if findings and ledger.data is not None:
+def _completed(ledger: Ledger, findings: bool, test: Any, seed: int) -> Ledger:
+    if (findings or test is not None) and ledger.data is not None:
         from errata.audit.findings import look
 
-        ledger.findings = look(ledger.data, ledger, seed=seed)
+        ledger.findings = look(ledger.data, ledger, seed=seed, test=test)
     return ledger
 
 
@@ -191,6 +205,25 @@ def _with_given_probabilities(
     ledger = confident(found, probs, index=data.rows, meta=meta, **how)
     ledger.data = data
     return _vouched_for(ledger, probs)
+
+
+def _from_signals(
+    source: Any, y: Any, labels: Any, label: Any, pred_probs: Any, own: Mapping[str, Any], rest: Mapping[str, Any]
+) -> Ledger:
+    """Probabilities and embeddings together, of a source or alone."""
+    from errata.audit.ensemble import from_signals
+
+    classes, embeddings, seed = own["classes"], own["embeddings"], own["seed"]
+    reading, _ = _split(rest, True)
+    data = None
+    if source is not None:
+        data = _read(source, y if y is not None else labels, label, {**_named(classes), **reading, "labels_only": True})
+    given, name = (labels, "labels") if data is None else (data.require_labels(), data.label_name or "labels")
+    found, probs = align(given, pred_probs, classes, name=name)
+    ledger = from_signals(found, probs, embeddings, seed=seed, index=None if data is None else data.rows)
+    ledger.meta.update(_meta(pred_probs, seed=seed, **({} if data is None else data.origin)))
+    ledger.data = data
+    return ledger
 
 
 def _cross_validated(

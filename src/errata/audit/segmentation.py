@@ -98,7 +98,8 @@ def _open(source: Any, y: Any, labels: Any, pred_probs: Any) -> tuple[Stack, Sta
     if len(given) != 1 or pred_probs is None:
         raise ParameterError(
             "Give the masks once, and pred_probs= of their pixels: errata.audit(masks, pred_probs=probs, "
-            "task='segmentation'). errata trains no segmentation network itself."
+            "task='segmentation'). To train a network, and find wrong masks on the way: "
+            "errata.train(images, label=masks, system='adele')."
         )
     masks = open_masks(given[0])
     return masks, open_pixel_probabilities(pred_probs, masks.names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ import typer
 from errata.errors import ParameterError
 
 __all__ = [
+    "Classes",
     "Device",
     "Encoding",
     "Features",
@@ -28,7 +31,9 @@ __all__ = [
     "TextColumn",
     "Unreadable",
     "assignments",
+    "pairs",
     "reading",
+    "taken_by",
 ]
 
 Source = Annotated[
@@ -62,6 +67,14 @@ Header = Annotated[bool, typer.Option(help="Whether the first line of .csv and .
 ImageSize = Annotated[
     int | None, typer.Option(help="Resize images to this side, in pixels; by default chosen.", show_default=False)
 ]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        help="A text file with the class names, one in each line, in the order of their numbers.",
+        rich_help_panel=_READING,
+        show_default=False,
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(help="Of .csv and .tsv that aren't UTF-8, such as latin-1.", rich_help_panel=_READING),
@@ -85,6 +98,7 @@ def reading(
     separator: str | None = None,
     header: bool = True,
     image_size: int | None = None,
+    classes: Path | None = None,
 ) -> dict[str, Any]:
     """The reading options as ``errata.read`` takes them; those not given are left out.
 
@@ -103,7 +117,7 @@ def reading(
     if image_column is not None:
         options["image_column"] = image_column
     if kinds:
-        options["kinds"] = {name: str(value) for name, value in _pairs(kinds, "--kind", "column=kind").items()}
+        options["kinds"] = {name: str(value) for name, value in pairs(kinds, "--kind", "column=kind").items()}
     if unreadable != "error":
         options["unreadable"] = unreadable
     if encoding is not None:
@@ -114,7 +128,16 @@ def reading(
         options["header"] = False
     if image_size is not None:
         options["image_size"] = image_size
+    if classes is not None:
+        options["classes"] = [line.strip() for line in _lines(classes) if line.strip()]
     return options
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{file} is not a text file in UTF-8 ({error}).") from error
 
 
 def assignments(given: list[str] | None) -> dict[str, Any]:
@@ -125,19 +148,32 @@ def assignments(given: list[str] | None) -> dict[str, Any]:
     >>> assignments(["lambda_=3", "lr=1e-2", "loss=gce", "milestones=[0.5, 0.8]", "gradient_clip=none"])
     {'lambda_': 3, 'lr': 0.01, 'loss': 'gce', 'milestones': [0.5, 0.8], 'gradient_clip': None}
     """
-    return {name: _value(text) for name, text in _pairs(given or [], "--set", "name=value").items()}
+    return {name: _value(text) for name, text in pairs(given or [], "--set", "name=value").items()}
 
 
-def _pairs(given: list[str], option: str, form: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
+def taken_by(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those parameters that a function takes by name.
+
+    Examples
+    --------
+    >>> taken_by(sorted, {"reverse": True, "lr": 0.1})
+    {'reverse': True}
+    """
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: value for name, value in parameters.items() if name in named}
+
+
+def pairs(given: list[str], option: str, form: str) -> dict[str, str]:
+    """Repeated ``name=value`` options as a mapping of texts; the form is for the message."""
+    found: dict[str, str] = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
             raise ParameterError(f"{option} expects {form}; got '{item}'.")
-        if name.strip() in pairs:
+        if name.strip() in found:
             raise ParameterError(f"{option} gives '{name.strip()}' twice; give it once.")
-        pairs[name.strip()] = value.strip()
-    return pairs
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _value(text: str) -> Any:

@@ -29,6 +29,12 @@ def ledger_panel(ledger: Ledger, title: str) -> Panel:
         f"[bold]estimated noise[/bold]    {ledger.noise.rate:.1%} of the labels",
         f"[bold]suspicious labels[/bold]  {issues:,}" + (f" ({issues / labelled:.1%})" if labelled else ""),
     ]
+    if not ledger.kind.classed:
+        what = ledger.kind
+        lines[1:] = [
+            f"[bold]look {what.wrong:<14}[/bold]{issues:,}" + (f" ({issues / labelled:.1%})" if labelled else ""),
+            f"[bold]are {what.wrong:<15}[/bold]{ledger.noise.rate:.1%}, as estimated from all of them",
+        ]
     return Panel("\n".join(lines), title=f"[bold]{escape(title)}[/bold]", title_align="left", padding=(1, 2))
 
 
@@ -36,7 +42,7 @@ def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
     """The rows to look at first, with a glimpse of each where the data are at hand."""
     rows = ledger.order[: min(count, int(ledger.issue.sum()))]
     if not len(rows):
-        return "\nNo label looks wrong."
+        return f"\nNo {ledger.kind.judged} looks {ledger.kind.wrong}."
     table = _table(ledger.kind.row, "given", "proposed", "trust", "preview" if ledger.data is not None else "")
     for position in rows:
         given, proposed = (str(ledger.classes[codes[position]]) for codes in (ledger.given, ledger.proposed))
@@ -52,6 +58,8 @@ def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
 
 def confusions(ledger: Ledger, count: int = 5) -> RenderableType:
     """The pairs of classes that are mistaken for each other most, among the suspicious rows."""
+    if not ledger.kind.classed:
+        return ""
     k = len(ledger.classes)
     flagged = ledger.issue & (ledger.proposed >= 0)
     pairs = np.bincount(ledger.given[flagged].astype(np.int64) * k + ledger.proposed[flagged], minlength=k * k)
@@ -72,7 +80,8 @@ def metrics_table(metrics: dict[str, dict[str, Any]]) -> Table:
     ----------
     metrics : {"test": {"accuracy": 0.97, ...}, ...}
     """
-    names = list(dict.fromkeys(name for column in metrics.values() for name in column))
+    told = (column.items() for column in metrics.values())
+    names = list(dict.fromkeys(name for items in told for name, value in items if not isinstance(value, dict)))
     table = _table("", *metrics)
     for name in names:
         table.add_row(

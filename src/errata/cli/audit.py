@@ -38,12 +38,13 @@ def audit(
         ),
     ] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default="confident; ensemble of given --pred-probs and --embeddings",
             help="confident (from cross-validation), dynamics (from one training), neighbours (from what is alike), "
-            "ensemble (of these); or a system's slug: from a training run with it."
+            "ensemble (of these); or a system's slug: from a training run with it.",
         ),
-    ] = "confident",
+    ] = None,
     rule: Annotated[
         str,
         typer.Option(help="Which rows are issues: prune_by_noise_rate, prune_by_class, both, confident_learning ..."),
@@ -82,6 +83,22 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of a run of `errata train`: say which rows are unlike its data. --method is then a score: "
+            "energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="With --run: data of its kind, with labels, that it was not trained on; by default the rows it held "
+            "out.",
+            show_default=False,
+        ),
+    ] = None,
     annotations: Annotated[
         bool,
         typer.Option(
@@ -93,6 +110,10 @@ def audit(
     findings: Annotated[
         bool, typer.Option(help="Also look for duplicates, outliers, rare classes, imbalance, drift and the like.")
     ] = True,
+    test: Annotated[
+        str | None,
+        typer.Option(help="A second source, say the test set: tells which rows stand in both.", show_default=False),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     engine: Annotated[
@@ -130,14 +151,29 @@ def audit(
       errata audit scans.parquet --label finding --method ensemble --group patient
 
       errata audit votes.csv --annotations --set annotator=worker
+
+      errata audit graph/ --method erase
+
+      errata audit new-photos/ --run run --method energy
     """
     from errata.audit import audit as find
     from errata.audit.folds import forget
     from errata.data import read
+    from errata.errors import ParameterError
     from errata.storage import summary
 
     if engine is not None:
         _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
+        return
+    if run is not None or task == "ood":
+        if run is None:
+            raise ParameterError("--task ood scores data against a training run: give its folder with --run DIR.")
+        reading = options.reading(
+            features, text, image_column, kind, unreadable, encoding, separator, header, image_size
+        )
+        scoring = {"run": run, "reference": reference, "seed": seed, "device": device, **reading}
+        scoring |= {"method": "energy" if method == "confident" else method, **options.assignments(settings)}
+        _of_kind(talk, source, "ood", scoring, out, force)
         return
     if task is not None or annotations:
         given = {"label": label, "pred_probs": pred_probs, "folds": folds, "seed": seed, "device": device}
@@ -151,6 +187,10 @@ def audit(
         parameters["groups"] = group
     given = {"jobs": jobs, "embeddings": embeddings}
     parameters.update({name: value for name, value in given.items() if value is not None})
+    room = None if method is None else _room_of(method)
+    if room is not None:  # data of another kind, such as a graph, for a system of that kind
+        read, findings = room.read, False
+        reading |= options.taken_by(read, parameters)
     data = read(source, label, **reading)
     tell(talk, data)
     folder = output_folder(
@@ -161,7 +201,7 @@ def audit(
         replace=force,
         hint="Choose another --out, or use --force.",
     )
-    if pred_probs is None and method in RESUMABLE:
+    if pred_probs is None and (method or "confident") in RESUMABLE:
         parameters["out"] = folder
     ledger = find(
         data,
@@ -174,13 +214,22 @@ def audit(
         seed=seed,
         device=device,
         findings=findings,
+        test=test,
         progress=talk.progress,
         **parameters,
     )
     ledger.save(folder)
     forget(folder)
-    _show(talk, ledger, source, label, folder)
+    _show(talk, ledger, source, label, folder, system="elr" if room is None or method is None else method)
     talk.result({"out": str(folder), **summary(ledger)})
+
+
+def _room_of(method: str | None) -> Any:
+    """What reads and trains for the system of that name; None for what is no system, or one of plain classes."""
+    from errata import engine, systems
+
+    known = [card.slug for card in systems.list_systems()]
+    return engine.room_of(method) if method in known else None
 
 
 def _of_kind(
@@ -243,7 +292,16 @@ def tell(talk: Talk, data: Data) -> None:
         talk.note(sentence)
 
 
-def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Path, *, trainable: bool = True) -> None:
+def _show(
+    talk: Talk,
+    ledger: Ledger,
+    source: str,
+    label: str | None,
+    folder: Path,
+    *,
+    trainable: bool = True,
+    system: str = "elr",
+) -> None:
     from errata.cli._show import confusions, ledger_panel, worst_rows
 
     talk.say(ledger_panel(ledger, source), worst_rows(ledger), confusions(ledger))
@@ -253,5 +311,5 @@ def _show(talk: Talk, ledger: Ledger, source: str, label: str | None, folder: Pa
         return
     talk.say(
         f"\nNext: open {folder / 'report.html'} in a browser, or train in spite of the wrong labels:\n"
-        f"  {shlex.join(['errata', 'train', source, *(['--label', label] if label else []), '--system', 'elr'])}"
+        f"  {shlex.join(['errata', 'train', source, *(['--label', label] if label else []), '--system', system])}"
     )

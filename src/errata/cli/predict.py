@@ -11,6 +11,7 @@ from errata.cli import _options as options
 from errata.cli._command import command
 from errata.cli._places import output_file
 from errata.cli._talk import Talk
+from errata.errors import ErrataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,10 @@ def predict(
         Path, typer.Argument(metavar="DIR", help="The folder of a run of `errata train`.", show_default=False)
     ],
     source: options.Source,
-    out: Annotated[Path, typer.Option(help="The file to write: .csv, .tsv, .parquet or .jsonl.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="The file to write: .csv, .tsv, .parquet or .jsonl; for masks a folder.", show_default=False),
+    ],
     proba: Annotated[bool, typer.Option("--proba", help="Add a column of probabilities per class.")] = False,
     device: options.Device = "auto",
     force: options.Force = False,
@@ -40,16 +44,24 @@ def predict(
 ) -> None:
     """Predict the class of each row of a source: a table of row, prediction and confidence.
 
+    Of a run on several labels per item: the labels that apply, joined by "|".
+
     Examples:
 
       errata predict run new.csv --out predictions.csv
 
       errata predict run new-photos/ --out predictions.parquet --proba
+
+      errata predict streets-adele new-streets/ --out masks
     """
     from errata.cli._formats import write_table
     from errata.data import read
     from errata.engine import Run
+    from errata.kinds import kind_of
 
+    if predicts_files(run):
+        _predict_into(talk, Run.load(run, device=device), source, out, force, unreadable)
+        return
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
     reading = {
@@ -58,15 +70,38 @@ def predict(
             unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
         ),
     }
-    data = read(source, False, **reading)
+    room = kind_of(trained.about.get("task")).load_room()
+    data = (read if room is None else room.read)(source, False, **reading)
     probabilities = trained.predict_proba(data)
-    write_table(_table(trained.classes, data.rows, probabilities, every=proba), out)
-    codes, counts = _counts(probabilities)
-    for code, count in zip(codes, counts):
-        talk.say(f"{count:>9,}  {trained.classes[code]}")
+    if hasattr(room, "predicted"):  # where a row has no single class
+        table, counts = room.predicted(trained, data, probabilities, every=proba)
+    else:
+        table = _table(trained.classes, data.rows, probabilities, every=proba)
+        counts = _counts(trained.classes, probabilities)
+    write_table(table, out)
+    for name, count in counts.items():
+        talk.say(f"{count:>9,}  {name}")
     talk.paths({"predictions": out})
-    found = {str(trained.classes[code]): int(count) for code, count in zip(codes, counts)}
-    talk.result({"out": str(out), "rows": len(data), "predicted": found})
+    talk.result({"out": str(out), "rows": len(data), "predicted": counts})
+
+
+def predicts_files(run: Path) -> bool:
+    """Whether the run's predictions are a file for each item (masks), not a line of a table."""
+    from errata.engine.run import read_about
+    from errata.kinds import kind_of
+
+    return kind_of(read_about(run).get("task")).predicts_files
+
+
+def _predict_into(talk: Talk, trained: Any, source: str, out: Path, force: bool, unreadable: str) -> None:
+    if out.exists() and not out.is_dir():
+        raise ErrataError(f"{out} is a file; the predictions are a file for each item, so --out expects a folder.")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise ErrataError(f"{out} is not empty, and nothing is overwritten unasked. Choose another --out, or --force.")
+    files = trained.predict_into(out, source, unreadable=unreadable)
+    talk.say(f"{len(files):,} files written.")
+    talk.paths({"predictions": out})
+    talk.result({"out": str(out), "files": len(files), "classes": [str(c) for c in trained.classes]})
 
 
 def _table(classes: list[Any], rows: np.ndarray, probabilities: np.ndarray, *, every: bool) -> pa.Table:
@@ -83,11 +118,10 @@ def _table(classes: list[Any], rows: np.ndarray, probabilities: np.ndarray, *, e
     return pa.table(columns)
 
 
-def _counts(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counts(classes: list[Any], probabilities: np.ndarray) -> dict[str, int]:
     """The classes predicted and how often, the most frequent first."""
     import numpy as np
 
     counts = np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
     order = np.argsort(-counts, kind="stable")
-    order = order[counts[order] > 0]
-    return order, counts[order]
+    return {str(classes[code]): int(counts[code]) for code in order if counts[code]}

@@ -67,6 +67,7 @@ def train(
     separator: options.Separator = None,
     header: options.Header = True,
     image_size: options.ImageSize = None,
+    classes: options.Classes = None,
 ) -> None:
     """Train a model in spite of wrong labels; the run's folder gets the model, the metrics and the ledger.
 
@@ -77,6 +78,8 @@ def train(
       errata train photos/ --system elr --set lambda_=7 --epochs 60 --test photos-test/
 
       errata train photos/ --system elr --epochs 60 --out run --resume
+
+      errata train images/ --label masks/ --system adele --test new-images/ --test-label new-masks/
     """
     from errata import engine, systems
     from errata.data import read
@@ -87,17 +90,20 @@ def train(
     parameters = options.assignments(settings)
     if resume and out is None:
         raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
+    reading = options.reading(
+        features, text, image_column, kind, unreadable, encoding, separator, header, image_size, classes
+    )
     room = engine.room_of(system)
     if room is None:
         data = read(source, label, **reading)
         tell(talk, data)
         clean = read(test, test_label or data.label_name, **reading) if test else None
     else:  # another kind of data, which its room reads and tells
-        data = room.read(source, label, **reading)
+        own = options.taken_by(room.read, parameters)  # such as --set knn=10, for graphs
+        data = room.read(source, label, **reading, **own)
         for sentence in data.describe():
             talk.note(sentence)
-        clean = room.read(test, test_label or label, **reading) if test else None
+        clean = room.read(test, test_label or label, **reading, **own) if test else None
     hint = "Choose another --out, or go on with that run: --resume."
     folder = output_folder(talk, out, f"{stem_of(source)}-{system}", taken_by=FILES, replace=resume, hint=hint)
     talk.on_interrupt = f"To go on from the last whole epoch, run the same command with --out {folder} --resume."

@@ -18,6 +18,7 @@ from errata.labels import ClassLabels
 __all__ = ["Column", "Data", "Preview"]
 
 SHOWN = 12  # names in a list that people read
+MOST_VALUES = 200  # of an array's row that are looked at; of longer ones those that aren't zero
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,9 @@ class Data:
             names = [c.name for c in self.features if c.kind == TEXT]
             return Preview("text", text=texts(self.table.slice(row, 1), names)[0], row=values)
         if self.array is not None:
-            values = {c.name: v for c, v in zip(self.columns, np.asarray(self.array[row]).tolist())}
+            own = np.asarray(self.array[row])
+            places = np.flatnonzero(own) if len(own) > MOST_VALUES else np.arange(len(own))
+            values = {self.columns[i].name: v for i, v in zip(places.tolist(), own[places].tolist())}
         return Preview("row", row=values)
 
     # -- parts of it --------------------------------------------------------------------------------------------------

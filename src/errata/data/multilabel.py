@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from errata.errors import DataError, UnknownNameError
+from errata.items import NONE, set_names
 
-__all__ = ["MISSING", "NONE", "as_matrix", "from_lists", "set_names", "split_text"]
+__all__ = ["MISSING", "NONE", "as_matrix", "from_lists", "set_names", "split_text", "truth"]
 
 MISSING = -1
-NONE = "none"
-"""What a set without a label is called."""
-
 SEPARATORS = ("|", ";", ",")
 _TRUE = {"1", "1.0", "true", "yes", "t", "y"}
 _FALSE = {"0", "0.0", "false", "no", "f", "n"}
@@ -46,7 +44,7 @@ def as_matrix(values: Any, name: str = "labels") -> np.ndarray:
     elif array.dtype.kind == "f":
         numbers = np.where(np.isnan(array), MISSING, array).astype(np.float64)
     else:
-        numbers = np.array([[_truth(value) for value in row] for row in array], dtype=np.float64)
+        numbers = np.array([[truth(value) for value in row] for row in array], dtype=np.float64)
     odd = ~np.isin(numbers, (0, 1, MISSING))
     if odd.any():
         row, column = np.argwhere(odd)[0].tolist()
@@ -57,7 +55,8 @@ def as_matrix(values: Any, name: str = "labels") -> np.ndarray:
     return numbers.astype(np.int8)
 
 
-def _truth(value: Any) -> float:
+def truth(value: Any) -> float:
+    """1 or 0 of a number or a word such as yes and no; -1 where it says nothing, NaN where it is none of these."""
     if value is None:
         return MISSING
     word = str(value).strip().lower()
@@ -130,17 +129,3 @@ def _labels(value: Any, separator: str, row: int) -> list[str] | None:
                 f'Expected a list of labels in row {row}, such as ["a", "b"]; found {value[:60]!r} ({error}).'
             ) from error
     return [label.strip() for label in value.split(separator) if label.strip()]
-
-
-def set_names(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(N,) what each row's set of labels is called: "a, b", or "none".
-
-    Examples
-    --------
-    >>> set_names(np.array([[1, 1], [0, 0]]), ["a", "b"])
-    array(['a, b', 'none'], dtype=object)
-    """
-    rows, which = np.unique(matrix == 1, axis=0, return_inverse=True)
-    words = np.empty(len(rows), dtype=object)
-    words[:] = [", ".join(names[i] for i in np.flatnonzero(row).tolist()) or NONE for row in rows]
-    return words[which.ravel()]

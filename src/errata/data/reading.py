@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from errata.data.arff_table import read_arff_table
 from errata.data.arrays import read_array, read_npy, read_npz, read_texts
 from errata.data.content import Content, choose_label
 from errata.data.data import Data
@@ -27,7 +28,7 @@ __all__ = ["read"]
 
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 _USUAL_CSV = {"separator": None, "encoding": None, "header": True}
-ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy")
+ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".arff", ".npz", ".npy")
 
 
 def read(
@@ -51,9 +52,9 @@ def read(
 
     Parameters
     ----------
-    source : a path to .csv, .tsv, .jsonl (also .gz), .parquet, .npz or .npy; a folder of images by class; a folder of
-        a Hugging Face dataset saved to disk; a pandas.DataFrame; a list of texts; an array or tensor of features (N, D)
-        or images (N, C, H, W), (N, H, W), (N, H, W, C); a map-style torch dataset of (x, y)
+    source : a path to .csv, .tsv, .jsonl, .arff (also .gz), .parquet, .npz or .npy; a folder of images by class; a
+        folder of a Hugging Face dataset saved to disk; a pandas.DataFrame; a list of texts; an array or tensor of
+        features (N, D) or images (N, C, H, W), (N, H, W), (N, H, W, C); a map-style torch dataset of (x, y)
     label : the label's column; or the labels themselves, (N,); False for none. By default the only column named label,
         labels, target, class or y. A folder's labels are the names of its sub-folders.
     features : the columns to learn from; by default all that can be used. For .npz the array of inputs.
@@ -179,8 +180,10 @@ def _read_path(path: Path, label: Any, options: Options, csv: dict[str, Any]) ->
         return assemble(read_delimited(path, **csv, choose=choose), label, options)
     if ending in (".jsonl", ".ndjson"):
         return assemble(read_jsonl(path), label, options)
+    if ending == ".arff":
+        return assemble(read_arff_table(path), label, options)
     if path.suffix.lower() == ".gz":
-        raise DataError(f"{path}: of gzipped files only .csv, .tsv and .jsonl are read. Unpack it first.")
+        raise DataError(f"{path}: of gzipped files only .csv, .tsv, .jsonl and .arff are read. Unpack it first.")
     if ending in (".parquet", ".pq"):
         return assemble(read_parquet(path), label, options)
     if ending == ".npz":

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from errata.engine.estimator import RobustClassifier
     from errata.engine.evaluation import predict_proba
     from errata.engine.fit import Fitted, fit
+    from errata.engine.merging import merge
     from errata.engine.run import Run
     from errata.engine.training import room_of, train
 
-__all__ = ["Fitted", "RobustClassifier", "Run", "fit", "predict_proba", "room_of", "train"]
+__all__ = ["Fitted", "RobustClassifier", "Run", "fit", "merge", "predict_proba", "room_of", "train"]
 
 # The sub-module that holds each name: looked into when the name is first used, for they bring torch and scikit-learn.
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "RobustClassifier": "estimator",
     "Run": "run",
     "fit": "fit",
+    "merge": "merging",
     "predict_proba": "evaluation",
     "room_of": "training",
     "train": "training",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from errata.engine.checkpoints import KEY, save_tensors
 from errata.engine.randomness import seed_everything
-from errata.parts import SampleMemory, all_reduce_sum
+from errata.parts import Kept, SampleMemory, all_reduce_sum
 
 __all__ = ["BestWeights", "Checkpoints", "HandOver", "History", "Randomness", "weights_of"]
 
@@ -96,7 +96,7 @@ def _learning_rate(trainer: pl.Trainer) -> float:
 
 
 class BestWeights(pl.Callback):
-    """Keeps the weights of the epoch with the best accuracy on the held-out, noisy labels; the first of equals.
+    """Keeps the weights of the epoch with the best score (accuracy) on the held-out, noisy labels; the first of equals.
 
     The per-sample memory is not part of it: it grows with the data and is not needed to predict.
     """
@@ -109,7 +109,7 @@ class BestWeights(pl.Callback):
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        accuracy = float(trainer.callback_metrics.get("val_accuracy", -math.inf))
+        accuracy = float(trainer.callback_metrics.get(getattr(pl_module, "watched", "val_accuracy"), -math.inf))
         if not trainer.sanity_checking and accuracy > self.accuracy:
             self.epoch, self.accuracy = trainer.current_epoch + 1, accuracy
             self.weights = {k: v.detach().to("cpu", copy=True) for k, v in weights_of(pl_module).items()}
@@ -124,7 +124,7 @@ class BestWeights(pl.Callback):
 
 def weights_of(system: torch.nn.Module) -> dict[str, Any]:
     """The state of ``system`` without its per-sample memories: what prediction needs."""
-    memories = tuple(f"{name}." for name, part in system.named_modules() if isinstance(part, SampleMemory))
+    memories = tuple(f"{name}." for name, part in system.named_modules() if isinstance(part, (SampleMemory, Kept)))
     return {k: v for k, v in system.state_dict().items() if not (memories and k.startswith(memories))}
 
 

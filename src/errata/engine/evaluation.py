@@ -12,7 +12,7 @@ from torch import Tensor
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch, System
 
-__all__ = ["calibration_error", "iterate_probabilities", "predict_proba", "scores"]
+__all__ = ["calibration_error", "iterate_probabilities", "pieces", "predict_proba", "scores"]
 
 
 def predict_proba(
@@ -55,14 +55,15 @@ def iterate_probabilities(
     system.to(place).eval()
     try:
         with torch.no_grad():
-            for start, inputs in _pieces(x, batch_size):
+            for start, inputs in pieces(x, batch_size):
                 none = torch.full((len(inputs),), -1, dtype=torch.int64, device=place)
                 yield start, system.predict_step(Batch(none, inputs.to(place), none)).float().cpu().numpy()
     finally:
         system.to(home).train(mode)
 
 
-def _pieces(x: Any, size: int) -> Iterator[tuple[int, Tensor]]:
+def pieces(x: Any, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Encoded inputs in pieces of ``size`` rows: the first row's number and (B, ...)."""
     for start in range(0, len(x), size):
         stop = min(start + size, len(x))
         if isinstance(x, Tensor):

@@ -31,7 +31,7 @@ from errata.engine.checkpoints import KEY, AtomicCheckpointIO, check_identity, i
 from errata.engine.progress import Progress
 from errata.engine.randomness import isolated_randomness
 from errata.errors import ErrataError, ParameterError
-from errata.parts import SampleMemory, System
+from errata.parts import Kept, SampleMemory, System
 from errata.storage import make_folder
 
 __all__ = ["Fitted", "check_settings", "fit", "resolve_device"]
@@ -182,7 +182,7 @@ class _Spawned(DDPStrategy):
         warnings.filterwarnings("ignore", module=_LIGHTNING)
         _DETERMINISM.fill_uninitialized_memory = False
         for part in model.modules():
-            if isinstance(part, SampleMemory):
+            if isinstance(part, (SampleMemory, Kept)):
                 part._apply(torch.clone)  # what was sent here is memory shared by all processes, each of which writes
         super().connect(model)
 

@@ -191,6 +191,11 @@ class Run:
         write_json(Path(folder) / "metrics.json", {**self.metrics, "history": self.history})
 
     @classmethod
+    def build_system(cls, about: Mapping[str, Any], network: nn.Module) -> System:
+        """The system that ``about`` describes, around a network; rooms of other kinds have their own."""
+        return _system(about, network)
+
+    @classmethod
     def load(cls, folder: str | Path, model: nn.Module | None = None, device: str = "auto") -> Run:
         """Load a run saved by ``save`` or ``errata.train(..., out=folder)``.
 
@@ -218,16 +223,10 @@ class Run:
                 f"resume=True), or the same `errata train` command with --out {place} --resume."
             )
         network = _model(about, model, place)
-        system = _system(about, network)
+        system = cls.build_system(about, network)
         state = load_tensors(place / "model.pt")
-        missing, unexpected = _load_state(system, state, place)
-        if missing or unexpected:
-            raise LoadError(
-                f"The model does not fit the weights in {place / 'model.pt'}: {len(missing)} parameters are missing "
-                f"there ({', '.join(missing[:3]) or 'none'}), {len(unexpected)} are not in the model "
-                f"({', '.join(unexpected[:3]) or 'none'}). Give the network that the run was trained on: model=..."
-            )
-        figures = _json(place / "metrics.json")
+        load_state(system, state, place)
+        figures = read_json(place / "metrics.json")
         encoder = data.encoder_from_spec(about["encoder"])
         system.views = encoder.views(augment=bool(about.get("augment", True)))
         system.eval()
@@ -253,7 +252,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     file = folder / "run.json"
     if not file.exists():
         raise LoadError(f"There is no run in {folder}: no {file.name}. `errata train SOURCE --out DIR` makes one.")
-    about = _json(file)
+    about = read_json(file)
     if not isinstance(about, dict) or not {"format", "system", "classes"} <= set(about):
         raise LoadError(f"{file} is damaged, or not errata's: it does not say which system was trained. Train again.")
     if about["format"] > FORMAT:
@@ -264,7 +263,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _json(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """One of a run's JSON files; ``LoadError`` where it is missing or damaged."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -293,7 +293,14 @@ def _system(about: Mapping[str, Any], network: nn.Module) -> System:
     return kind(network, num_classes=len(about["classes"]), num_samples=1, **settings)
 
 
-def _load_state(system: System, state: Any, place: Path) -> tuple[list[str], list[str]]:
+def load_state(system: System, state: Any, place: Path) -> None:
+    """Put saved weights into a system.
+
+    Raises
+    ------
+    LoadError
+        where they don't fit, with what differs
+    """
     if not isinstance(state, dict):
         raise LoadError(f"{place / 'model.pt'} is not a state dict saved by errata.")
     wanted = weights_of(system)
@@ -305,4 +312,10 @@ def _load_state(system: System, state: Any, place: Path) -> tuple[list[str], lis
                 f"{saved}. Give the network that the run was trained on: model=..."
             )
     system.load_state_dict(state, strict=False)
-    return [k for k in wanted if k not in state], [k for k in state if k not in wanted]
+    missing, unexpected = [k for k in wanted if k not in state], [k for k in state if k not in wanted]
+    if missing or unexpected:
+        raise LoadError(
+            f"The model does not fit the weights in {place / 'model.pt'}: {len(missing)} parameters are missing "
+            f"there ({', '.join(missing[:3]) or 'none'}), {len(unexpected)} are not in the model "
+            f"({', '.join(unexpected[:3]) or 'none'}). Give the network that the run was trained on: model=..."
+        )

@@ -17,7 +17,7 @@ from errata.engine.recipes import MODELS, Recipe, recipe_for
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch, System
 
-__all__ = ["Renumbered", "Task", "fingerprint", "hold_out", "prepare"]
+__all__ = ["Renumbered", "Task", "build_network", "fingerprint", "hold_out", "prepare", "workers_for"]
 
 MOST_WORKERS = 8
 
@@ -79,10 +79,10 @@ def prepare(
     encoder = room.encoder_for(data, **room.tokenizer_of(model, data)).fit(data)
     inputs = encoder.encode(data)
     with isolated_randomness(mixed_seed(seed, 0)):  # systems may build networks of their own
-        network, spec = _network(model, data.kind, len(classes), encoder, mixed_seed(seed, 1))
+        network, spec = build_network(model, data.kind, len(classes), encoder, mixed_seed(seed, 1))
         system = kind(network, len(classes), len(trained), views=encoder.views(augment=augment), **recipe.settings)
     given = torch.from_numpy(np.ascontiguousarray(codes))
-    more: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed, "workers": _workers(inputs)}
+    more: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed, "workers": workers_for(inputs)}
     identity = {
         "classes": classes,
         "data": fingerprint(inputs, codes, trained),
@@ -132,9 +132,10 @@ def hold_out(codes: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def _network(
+def build_network(
     model: str | nn.Module, kind: str, num_classes: int, encoder: Any, seed: int
 ) -> tuple[nn.Module, dict[str, Any] | str]:
+    """The network of a training, and how to build it again; the class's name for a network of the user's own."""
     if isinstance(model, nn.Module):
         return model, type(model).__qualname__  # not its module, which differs between a script and an import
     if not isinstance(model, str):
@@ -147,7 +148,8 @@ def _network(
     return network, network.spec or name
 
 
-def _workers(inputs: Any) -> int:
+def workers_for(inputs: Any) -> int:
+    """Processes that decode inputs; none for what lies in memory."""
     if isinstance(inputs, (Tensor, np.ndarray)):
         return 0
     return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) // 2))

@@ -102,14 +102,48 @@ def train(
     >>> len(found) > 15
     True
     """
+    told = dict(locals())
     room = room_of(system)
     if room is not None:
-        return hand_over(room, train, {**locals(), "rest": rest})
-    _check(validation, select, seed)
+        return hand_over(room, train, told)
+    run, folder = train_classes(**told)
+    if folder is not None:
+        run.save(folder)
+    return run
+
+
+def train_classes(
+    source: Any,
+    y: Any,
+    *,
+    label: Any,
+    system: str | type[System],
+    model: str | nn.Module,
+    epochs: int | None,
+    batch_size: int | None,
+    epoch_rows: int | None,
+    validation: float,
+    select: str,
+    seed: int,
+    device: str,
+    devices: int,
+    precision: str | int | None,
+    out: str | Path | None,
+    resume: bool,
+    progress: bool,
+    augment: bool,
+    deterministic: bool,
+    rest: Mapping[str, Any],
+) -> tuple[Run, Path | None]:
+    """``train`` for labels that are classes, up to the run that is not saved yet, and its folder.
+
+    Rooms of other kinds, whose labels are classes all the same, call it and make of the run what they need.
+    """
+    check_choices(validation, select, seed)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     kind = _system_class(system)
     reading, settings = split_options(rest, kind)
-    folder = _claim(out, resume)
+    folder = claim_folder(out, resume)
     task = prepare(
         _read(source, y, label, reading),
         kind,
@@ -126,7 +160,7 @@ def train(
     given |= {"epoch_rows": epoch_rows} if epoch_rows is not None else {}
     about = describe(task, **given)
     if folder is not None:
-        _announce(folder, about)
+        announce(folder, about)
     fitted = fit(
         task.system,
         task.batches,
@@ -142,13 +176,10 @@ def train(
         progress=progress,
         deterministic=deterministic,
     )
-    run = finish(task, fitted, about, select, device)
-    if folder is not None:
-        run.save(folder)
-    return run
+    return finish(task, fitted, about, select, device), folder
 
 
-def _announce(folder: Path, about: Mapping[str, Any]) -> None:
+def announce(folder: Path, about: Mapping[str, Any]) -> None:
     """Say that a run has begun here; a description that is there already stays until the run is finished."""
     if not (folder / "run.json").exists():
         write_json(folder / "run.json", {**about, "finished": False})
@@ -157,7 +188,8 @@ def _announce(folder: Path, about: Mapping[str, Any]) -> None:
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check(validation: float, select: str, seed: int) -> None:
+def check_choices(validation: float, select: str, seed: int) -> None:
+    """Say what of ``train``'s own parameters makes no sense."""
     if not 0 <= validation <= 0.9:
         raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
     if select not in ("last", "best"):
@@ -188,12 +220,19 @@ def hand_over(room: Any, door: Any, given: Mapping[str, Any]) -> Any:
     for name, parameter in inspect.signature(door).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD or name in ("source", "y"):
             continue
-        if name == "system" or given[name] is not parameter.default:
+        if name == "system" or not _same(given[name], parameter.default):
             passed[name] = given[name]
     for name in passed:
         if name not in own and not open_ended:
             raise UnknownNameError(f"option of training '{given['system']}'", name, list(own))
     return room.train(given["source"], given["y"], **passed)
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an argument is its parameter's default; numbers and words need not be the same object."""
+    return value is default or (
+        type(value) is type(default) and isinstance(value, (int, float, str)) and value == default
+    )
 
 
 def _system_class(system: str | type[System]) -> type[System]:
@@ -229,7 +268,8 @@ def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str
     return reading, {k: v for k, v in rest.items() if k not in options}
 
 
-def _claim(out: str | Path | None, resume: bool) -> Path | None:
+def claim_folder(out: str | Path | None, resume: bool) -> Path | None:
+    """Make the folder of a run; one that holds results is refused unless they are to be resumed."""
     if out is None:
         return None
     folder = Path(out)
@@ -248,3 +288,6 @@ def _read(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
     data = read(source, y if y is not None else label, **reading)
     data.require_labels()
     return data
+
+
+_check, _claim, _announce = check_choices, claim_folder, announce  # the names that earlier rooms know them by

@@ -15,6 +15,7 @@ from errata.losses.bounded import GeneralizedCrossEntropy, JensenShannon, Partia
 from errata.losses.cross_entropy import CrossEntropy, FocalLoss
 from errata.losses.energy import EnergyBarrier, EnergyBounded, OutlierExposure
 from errata.losses.gradient_clipping import OptimizedGradientClipping
+from errata.losses.hierarchical import HierarchicalCrossEntropy
 from errata.losses.logit_clip import LogitClip
 from errata.losses.negative import ActiveNegative, NormalizedNegative, batch_entropy_regularizer, l1_norm
 from errata.losses.normalized import ActivePassive, NormalizedCrossEntropy, NormalizedFocal
@@ -32,6 +33,7 @@ __all__ = [
     "EnergyBounded",
     "FocalLoss",
     "GeneralizedCrossEntropy",
+    "HierarchicalCrossEntropy",
     "JensenShannon",
     "LogProbs",
     "LogitClip",

@@ -20,6 +20,7 @@ from errata.losses.clipping_threshold import (
     threshold_from_queue,
 )
 from errata.losses.cross_entropy import cross_entropy, focal_loss
+from errata.losses.distillation import distillation, knowledge_distillation
 from errata.losses.energy import (
     energy_barrier,
     energy_bounded,
@@ -28,6 +29,7 @@ from errata.losses.energy import (
     outlier_exposure,
 )
 from errata.losses.gradient_clipping import optimized_gradient_clipping
+from errata.losses.hierarchical import hierarchical_cross_entropy
 from errata.losses.logit_clip import clip_logits, logit_clip
 from errata.losses.negative import (
     active_negative,
@@ -51,6 +53,7 @@ __all__ = [
     "clip_logits",
     "clipping_threshold",
     "cross_entropy",
+    "distillation",
     "energy_barrier",
     "energy_bounded",
     "energy_bounded_regularizer",
@@ -59,7 +62,9 @@ __all__ = [
     "free_energy",
     "generalized_cross_entropy",
     "gradient_ratio",
+    "hierarchical_cross_entropy",
     "jensen_shannon",
+    "knowledge_distillation",
     "l1_norm",
     "logit_clip",
     "loss_slope",

@@ -10,22 +10,34 @@ from errata.models.base import Classifier
 from errata.models.conv import PreActResNet, ResNet, SmallCNN, preact_resnet18, resnet18, resnet34
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
-from errata.models.registry import build, from_spec, names
+from errata.models.label_graph import LabelGraphNet, add_global_branches, label_cooccurrence
+from errata.models.registry import build, from_spec, names, widened_spec
+from errata.models.transformer import PatchTransformer, TransformerBlock
+from errata.models.unet import UNet
+from errata.parts.merging.modules import Attention
 
 __all__ = [
     "MLP",
+    "Attention",
     "Classifier",
     "HFModel",
+    "LabelGraphNet",
+    "PatchTransformer",
     "PreActResNet",
     "ResNet",
     "SmallCNN",
     "TextBag",
     "TimmModel",
+    "TransformerBlock",
+    "UNet",
+    "add_global_branches",
     "build",
     "from_spec",
+    "label_cooccurrence",
     "names",
     "preact_resnet18",
     "resnet18",
     "resnet34",
     "tokenize",
+    "widened_spec",
 ]

@@ -17,8 +17,11 @@ from errata.models.base import Classifier
 from errata.models.conv import SmallCNN, preact_resnet18, resnet18, resnet34
 from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel
+from errata.models.label_graph import LabelGraphNet
+from errata.models.transformer import PatchTransformer
+from errata.parts.merging.modules import explicit, widened
 
-__all__ = ["build", "from_spec", "names"]
+__all__ = ["build", "from_spec", "names", "widened_spec"]
 
 _SMALLEST_IMAGE = 8
 
@@ -29,6 +32,8 @@ _BUILDERS: dict[str, Callable[..., Classifier]] = {
     "resnet34": resnet34,
     "preact_resnet18": preact_resnet18,
     "text_bag": TextBag,
+    "label_graph": LabelGraphNet,
+    "patch_transformer": PatchTransformer,
 }
 _DOORS: dict[str, Callable[..., Classifier]] = {"timm": TimmModel, "hf": HFModel}
 
@@ -39,7 +44,7 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()
-    ['mlp', 'small_cnn', 'resnet18', 'resnet34', 'preact_resnet18', 'text_bag']
+    ['mlp', 'small_cnn', 'resnet18', 'resnet34', 'preact_resnet18', 'text_bag', 'label_graph', 'patch_transformer']
     """
     return list(_BUILDERS)
 
@@ -106,6 +111,7 @@ def from_spec(spec: Any) -> Classifier:
     ----------
     spec : dict
         ``{"name": ..., "kwargs": {...}}`` as :func:`build` leaves it on a model, also after a journey through JSON.
+        With "widths", which :func:`widened_spec` adds for merged networks, its layers are made as wide as those say.
 
     Raises
     ------
@@ -127,9 +133,51 @@ def from_spec(spec: Any) -> Classifier:
             f"got {spec!r}. A model of your own has none: build it yourself and load its state dict."
         )
     try:
-        return build(spec["name"], **kwargs)
+        model = build(spec["name"], **kwargs)
     except (ParameterError, DataError) as error:
         raise LoadError(f"The saved model '{spec['name']}' cannot be built here: {error}") from error
+    widths = spec.get("widths")
+    if widths is None:
+        return model
+    try:
+        shapes = {
+            str(name): torch.empty([int(n) for n in shape], device="meta") for name, shape in widths["shapes"].items()
+        }
+        wide = widened(explicit(model), shapes, widths.get("norms", {}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LoadError(f"The saved model '{spec['name']}' has widths that can't be read: {error!r}.") from error
+    return _with_spec(wide, spec)
+
+
+def widened_spec(
+    spec: Mapping[str, Any], model: torch.nn.Module, norms: Mapping[str, Sequence[Sequence[int]]]
+) -> dict[str, Any]:
+    """The spec of a network whose layers were made wider: that of the network it was made of, and its widths.
+
+    Parameters
+    ----------
+    spec : of the network with the usual widths
+    model : the wide one
+    norms : its paired layer norms, see ``errata.parts.merging.modules.norms_of``
+
+    Examples
+    --------
+    >>> narrow = build("mlp", 3, (4,), hidden=[2])
+    >>> wide = {**narrow.state_dict(), "body.0.weight": torch.zeros(5, 4), "body.0.bias": torch.zeros(5)}
+    >>> wide["classifier.weight"] = torch.zeros(3, 5)
+    >>> again = from_spec(widened_spec(narrow.spec, widened(narrow, wide), {}))
+    >>> again.body[0].out_features, again.classifier.in_features
+    (5, 5)
+    """
+    shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    widths = {"shapes": shapes, "norms": {name: [list(p) for p in parts] for name, parts in norms.items()}}
+    return {"name": spec["name"], "kwargs": dict(spec["kwargs"]), "widths": widths}
+
+
+def _with_spec(model: Any, spec: Mapping[str, Any]) -> Classifier:
+    model.spec = dict(spec)
+    made: Classifier = model
+    return made
 
 
 def _find(name: str) -> tuple[str, Callable[..., Classifier], dict[str, Any]]:
@@ -158,6 +206,12 @@ def _from_shape(kind: str, shape: list[int]) -> dict[str, int]:
             f"'{kind}' takes images of at least {_SMALLEST_IMAGE} x {_SMALLEST_IMAGE} pixels, input_shape (C, H, W), "
             f"got {tuple(shape)}. Are the channels last? They come first."
         )
+    if kind == "patch_transformer":
+        if shape[1] != shape[2]:
+            raise ParameterError(
+                f"'{kind}' takes square images, input_shape (C, S, S), got {tuple(shape)}. Resize them: image_size=S."
+            )
+        return {"in_channels": shape[0], "size": shape[1]}
     return {"in_channels": shape[0]}
 
 

@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     ----------
     index : (B,) int64, the samples' rows in the ledger, and in every per-sample memory
     x : (B, ...) the inputs as stored (images still uint8); a system turns them into views on its device
-    y : (B,) int64 given labels
+    y : (B,) int64 given labels; (B, L) where a sample has several
     """
 
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
@@ -27,12 +27,13 @@ class Batch(NamedTuple):
     y: Tensor
 
 
-def as_batch(batch: Any, *, indexed: bool = True) -> Batch:
+def as_batch(batch: Any, *, indexed: bool = True, label_dims: int = 1) -> Batch:
     """What a DataLoader gave, as a ``Batch`` with int64 row numbers and labels.
 
     Parameters
     ----------
     batch : a ``Batch`` (also of a subclass, which is kept), or a list or tuple (index, x, y)
+    label_dims : 1 for a class per sample, 2 for several labels (B, L)
     indexed : whether row numbers are needed; without, (x, y) will do too, and the index is all -1
 
     Raises
@@ -55,13 +56,12 @@ def as_batch(batch: Any, *, indexed: bool = True) -> Batch:
         if len(batch) == 2:
             batch = (torch.full((len(batch[1]),), -1), *batch)
         batch = Batch(*batch)
-    return batch._replace(index=_int64(batch.index, "index"), y=_int64(batch.y, "y"))
+    return batch._replace(index=_int64(batch.index, "index"), y=_int64(batch.y, "y", label_dims))
 
 
-def _int64(values: Any, what: str) -> Tensor:
+def _int64(values: Any, what: str, dims: int = 1) -> Tensor:
     tensor = torch.as_tensor(values)
-    if tensor.is_floating_point() or tensor.ndim != 1:
-        raise DataError(
-            f"A batch's {what} must be one integer for each sample; got {tensor.dtype} {tuple(tensor.shape)}."
-        )
+    if tensor.is_floating_point() or tensor.ndim != dims:
+        wanted = "one integer for each sample" if dims == 1 else f"integers of {dims} dimensions, samples first"
+        raise DataError(f"A batch's {what} must be {wanted}; got {tensor.dtype} {tuple(tensor.shape)}.")
     return tensor.long()

@@ -9,7 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["all_reduce_sum", "from_first_rank", "gather_rows", "global_mean", "rank", "rank_weight", "world_size"]
+__all__ = [
+    "GlobalBatch",
+    "all_reduce_sum",
+    "from_first_rank",
+    "gather_rows",
+    "global_mean",
+    "rank",
+    "rank_weight",
+    "world_size",
+]
 
 
 def world_size() -> int:
@@ -118,6 +127,55 @@ def global_mean(rows: Tensor) -> Tensor:
     # the value of the whole, the gradient of the own mean: DDP's average of the ranks' weighted gradients is then
     # sum_r (n_r W / n) / W * d(own mean of r) = d(global mean)
     return value + own - own.detach()
+
+
+class GlobalBatch:
+    """The batch of all ranks together, seen from one of them: all rows, of which the own ones have their gradient.
+
+    What is computed from ``rows`` on every rank has the same value everywhere; each rank's gradient is the part that
+    flows through its own rows, and the parts' sum is the gradient in one process. ``share`` scales the own part so that
+    the mean over ranks, which distributed data parallel takes of losses weighted by ``rank_weight``, is that sum. This
+    serves losses that are no mean over samples: those of batch statistics, or of samples mixed across ranks.
+
+    Parameters
+    ----------
+    own : (B_r, ...) of this rank, of which only the number of rows is looked at
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[1.0], [3.0]], requires_grad=True)
+    >>> batch = GlobalBatch(logits)
+    >>> batch.share(batch.rows(logits).std(correction=0))
+    tensor(1., grad_fn=<StdBackward0>)
+    """
+
+    def __init__(self, own: Tensor) -> None:
+        self.counts = rows_per_rank(len(own), own.device)
+        self.start = sum(self.counts[: rank()])
+        self.stop = self.start + len(own)
+
+    def gather(self, own: Tensor) -> Tensor:
+        """The rows of all ranks, without gradient."""
+        return gather_rows(own)[0]
+
+    def rows(self, own: Tensor) -> Tensor:
+        """The rows of all ranks, those of this one with their gradient."""
+        if len(self.counts) == 1:
+            return own
+        everyone = self.gather(own)
+        return torch.cat([everyone[: self.start], own, everyone[self.stop :]])
+
+    def portion(self, total: int) -> slice:
+        """Which of ``total`` things this rank does, so that all are done once and the ranks' parts are in order."""
+        ranks = len(self.counts)
+        return slice(total * rank() // ranks, total * (rank() + 1) // ranks)
+
+    def share(self, loss: Tensor) -> Tensor:
+        """The loss of the global batch, to be returned by ``training_step``."""
+        if len(self.counts) == 1:
+            return loss
+        value = loss.detach()
+        return value + (loss - value) * (sum(self.counts) / (self.stop - self.start))
 
 
 def rank_weight(own: int, device: torch.device | str = "cpu") -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 from errata.errors import ParameterError
 from errata.parts.distributed import gather_rows, rank, rows_per_rank
 
-__all__ = ["Mix", "mixup"]
+__all__ = ["Mix", "draw_beta", "mixup"]
 
 
 class Mix:
@@ -66,7 +66,7 @@ class Mix:
         counts = rows_per_rank(len(a), a.device)
         start = sum(counts[: rank()])
         partner = torch.randperm(sum(counts), generator=generator)
-        weight = _beta(alpha, generator) if alpha > 0 else 1.0
+        weight = draw_beta(alpha, generator) if alpha > 0 else 1.0
         own = slice(start, start + len(a)) if len(counts) > 1 else None
         return cls(max(weight, 1 - weight) if fold else weight, partner, own)
 
@@ -98,7 +98,19 @@ def mixup(
     return mix(x), mix(y), mix
 
 
-def _beta(alpha: float, generator: torch.Generator | None) -> float:
+def draw_beta(alpha: float, generator: torch.Generator | None = None) -> float:
+    """A number in [0, 1] drawn from Beta(alpha, alpha).
+
+    Parameters
+    ----------
+    alpha : above 0
+    generator : of the randomness, on the CPU; the global one by default
+
+    Examples
+    --------
+    >>> 0 <= draw_beta(0.3, torch.Generator().manual_seed(0)) <= 1
+    True
+    """
     # torch.distributions takes no generator; Beta as a ratio of gammas, drawn in float64 on the CPU
     gammas = torch._standard_gamma(torch.full((2,), float(alpha), dtype=torch.float64), generator=generator)
     total = float(gammas.sum())

@@ -22,7 +22,7 @@ def build_optimizer(
     momentum: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """An optimiser by name ("sgd", "adam", "adamw") or by a callable of the parameters.
+    """An optimiser by name ("sgd", "adam", "amsgrad", "adamw") or by a callable of the parameters.
 
     Examples
     --------
@@ -34,11 +34,11 @@ def build_optimizer(
         return name(parameters)
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    if name in ("adam", "amsgrad"):
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, amsgrad=name == "amsgrad")
     if name == "adamw":
         return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-    raise UnknownNameError("optimizer", name, ("sgd", "adam", "adamw"))
+    raise UnknownNameError("optimizer", name, ("sgd", "adam", "amsgrad", "adamw"))
 
 
 def build_scheduler(
@@ -51,7 +51,8 @@ def build_scheduler(
     """A schedule by name, over ``steps`` optimiser steps, or by a callable of the optimiser.
 
     "cosine" falls from the learning rate to zero; "step" divides it by ten at each share of the steps in
-    ``milestones``.
+    ``milestones``; "one-cycle" rises over the first fifth of the steps from a 25th of the learning rate to all of it,
+    and falls to nearly zero (Smith & Topin 2018, arXiv 1708.07120; the momentum is not cycled).
     """
     if callable(name):
         return name(optimizer)
@@ -62,4 +63,19 @@ def build_scheduler(
     if name == "step":
         edges = sorted(round(share * steps) for share in milestones)
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.1 ** bisect.bisect_right(edges, step))
-    raise UnknownNameError("scheduler", name, ("cosine", "step", "constant"))
+    if name == "one-cycle":
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step, steps))
+    raise UnknownNameError("scheduler", name, ("cosine", "step", "one-cycle", "constant"))
+
+
+def _one_cycle(step: int, steps: int, rising: float = 0.2, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
+    """The share of the learning rate, with a cosine between ``start``, 1 and ``end``.
+
+    Examples
+    --------
+    >>> [round(_one_cycle(step, 101), 2) for step in (0, 10, 20, 60, 100)]
+    [0.04, 0.52, 1.0, 0.5, 0.0]
+    """
+    edge = max(1.0, rising * (steps - 1))
+    low, along = (start, step / edge) if step < edge else (end, (steps - 1 - step) / max(1.0, steps - 1 - edge))
+    return low + (1 - low) * 0.5 * (1 - math.cos(math.pi * min(1.0, max(0.0, along))))

@@ -40,10 +40,10 @@ class System(pl.LightningModule):
     model : maps a batch of inputs (B, ...) to logits (B, K)
     num_classes : K, 2 or more
     num_samples : N, the samples in the training set; a batch's ``index`` lies in [0, N)
-    optimizer : "sgd", "adam", "adamw", or a callable from parameters to a ``torch.optim.Optimizer``
+    optimizer : "sgd", "adam", "amsgrad", "adamw", or a callable from parameters to a ``torch.optim.Optimizer``
     lr, momentum, weight_decay : of the named optimisers; momentum of SGD only
-    scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "constant", or a
-        callable from an optimiser to a scheduler stepped once an epoch
+    scheduler : "cosine" (to zero at the last step), "step" (a tenth at each of ``milestones``), "one-cycle" (up in the
+        first fifth, then down), "constant", or a callable from an optimiser to a scheduler stepped once an epoch
     milestones : shares of the training, in (0, 1), at which "step" cuts the learning rate
     gradient_clip : bound of the global norm of all gradients; None for no bound. A Trainer's own bound has precedence.
     views : how inputs are turned into views on the device; the identity by default
@@ -59,6 +59,11 @@ class System(pl.LightningModule):
     card: ClassVar[Card]
     settled: ClassVar[tuple[str, ...]] = ()
     """Parameters of this base that the system sets from its own; they are no hyper-parameters of it."""
+    least_classes: ClassVar[int] = 2
+    label_dims: ClassVar[int] = 1
+    """Dimensions of a batch's labels: 1 for a class per sample."""
+    watched: ClassVar[str] = "val_accuracy"
+    """What ``validation_step`` logs for choosing the best epoch: the higher, the better."""
     passes: ClassVar[int] = 1
     """How often an epoch goes over the data; ``errata.train`` makes the loader accordingly."""
 
@@ -80,8 +85,8 @@ class System(pl.LightningModule):
         belief_topk: int | None = None,
     ) -> None:
         super().__init__()
-        if num_classes < 2:
-            raise ParameterError(f"num_classes must be 2 or more; got {num_classes}.")
+        if num_classes < self.least_classes:
+            raise ParameterError(f"num_classes must be {self.least_classes} or more; got {num_classes}.")
         if belief_decay is not None and not 0 <= belief_decay <= 1:
             raise ParameterError(f"belief_decay must be in [0, 1], or None for the mean; got {belief_decay}.")
         self.model = model
@@ -97,9 +102,17 @@ class System(pl.LightningModule):
         self.views = Views() if views is None else views
         self.belief_decay = belief_decay
         self.belief_topk = belief_topk
-        self.belief = SampleMemory(num_samples, (num_classes,), topk=belief_topk)
-        self.visits = SampleMemory(num_samples, (), dtype=torch.int32)
+        self.make_memories()
         self._rank_weight = 1.0
+
+    def make_memories(self) -> None:
+        """Make what is kept of every sample; a kind whose labels aren't one class per sample keeps something else."""
+        self.belief = SampleMemory(self.num_samples, (self.num_classes,), topk=self.belief_topk)
+        self.visits = SampleMemory(self.num_samples, (), dtype=torch.int32)
+
+    def trained_parameters(self) -> list[Any]:
+        """What the optimiser is given: all parameters with a gradient, or groups of them with settings of their own."""
+        return [p for p in self.parameters() if p.requires_grad]
 
     # -- what a subclass uses -----------------------------------------------------------------------------------------
 
@@ -124,7 +137,7 @@ class System(pl.LightningModule):
         if probabilities is None:
             if logits is None:
                 raise ParameterError("observe() needs logits or probabilities; got neither.")
-            probabilities = in_float32(logits.detach()).softmax(1)
+            probabilities = self.probabilities(logits.detach())
         everyone, seen = gather_rows(index, probabilities)
         if self.belief_decay is None:
             new = self.belief.mean(everyone, seen, self.visits, gathered=True)
@@ -158,7 +171,11 @@ class System(pl.LightningModule):
 
     def predict_step(self, batch: Any) -> Tensor:
         """Probabilities (B, K), float32 or better, of a ``Batch`` or of inputs alone."""
-        return in_float32(self(batch.x if isinstance(batch, Batch) else batch)).softmax(1)
+        return self.probabilities(self(batch.x if isinstance(batch, Batch) else batch))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (B, K) in any precision as probabilities (B, K), float32 or better."""
+        return in_float32(logits).softmax(1)
 
     # -- the ledger ---------------------------------------------------------------------------------------------------
 
@@ -223,7 +240,7 @@ class System(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(
             self.optimizer,
-            [p for p in self.parameters() if p.requires_grad],
+            self.trained_parameters(),
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -249,7 +266,7 @@ class System(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         state = self._trainer.state.stage if self._trainer is not None else None
-        return batch if state == "predict" else as_batch(batch, indexed=state == "train")
+        return batch if state == "predict" else as_batch(batch, indexed=state == "train", label_dims=self.label_dims)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._rank_weight = rank_weight(len(batch.index), self.device)

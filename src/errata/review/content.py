@@ -200,6 +200,7 @@ class Content:
 
     def _read(self) -> Data:
         from errata.data import Data, read
+        from errata.data.graphs import read as read_graph
 
         if isinstance(self._given, Data):
             return self._given
@@ -215,6 +216,9 @@ class Content:
         place = source_path(about, self._folder)
         if place is not None and about.get("task") == "tokens":
             return _read_sentences(place, self._ledger)
+        if place is not None and about.get("task") == "graphs":
+            del reading["memory"]
+            return _read_labelled(read_graph, place, label, reading)
         if place is not None:
             return _read_labelled(read, place, label, reading)
         raise DataError(
@@ -302,7 +306,8 @@ def _places(ledger: Ledger, data: Data) -> np.ndarray:
     if data.labels is not None and list(ledger.classes) != SINGLE:  # numbers, boxes and the like are no classes
         code_of = {str(c): code for code, c in enumerate(ledger.classes)}
         lookup = np.array([*(code_of.get(str(c), -2) for c in data.labels.classes), -1])
-        other = lookup[data.labels.codes[places]] != ledger.given
+        codes = getattr(data, "given", data.labels.codes)  # of a graph, the labels that are trained on
+        other = lookup[codes[places]] != ledger.given
         if other.any():
             first = ledger.index[np.flatnonzero(other)[0]]
             raise DataError(

@@ -1,7 +1,8 @@
 """The queue: which row a reviewer sees next, and what comes of his decision.
 
-The order is the ledger's. State is kept in arrays with an entry per row, worked out from the record of decisions and
-brought up to date before every answer, so that several servers may share one record.
+The order is the ledger's, or the one that ``errata queue`` has put its rows in. State is kept in arrays with an entry
+per row, worked out from the record of decisions and brought up to date before every answer, so that several servers may
+share one record.
 """
 
 from __future__ import annotations
@@ -24,12 +25,27 @@ from errata.review.estimate import ErrorsLeftEstimator, Progress, Tally, doubts
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
 
-__all__ = ["Progress", "Queue"]
+__all__ = ["Progress", "Queue", "planned"]
 
 LEASE = 600.0
 CHUNK = 256
 VIEWS = 32
 """Filtered orders that are kept; a reviewer has one in use."""
+
+
+def planned(ledger: Ledger, budget: int | None = None) -> tuple[np.ndarray, int | None]:
+    """The order in which a ledger's rows are reviewed, and how many: what ``errata queue`` decided, where it did.
+
+    Parameters
+    ----------
+    ledger : with a column ``place`` and ``meta["queue"]`` where there is a queue
+    budget : how many are wanted, whatever was planned
+    """
+    place, about = ledger.columns.get("place"), ledger.meta.get("queue")
+    if place is None or not isinstance(about, dict):
+        return ledger.order, budget
+    rows = about.get("rows")
+    return np.argsort(place, kind="stable"), budget if budget is not None or not rows else int(rows)
 
 
 class Queue:
@@ -40,7 +56,7 @@ class Queue:
     ledger : says the order, the labels and the trust
     record : holds the decisions
     overlap : how many reviewers decide on each row, each without knowing of the others
-    budget : only the first so many rows of the order; by default all
+    budget : only the first so many rows of the order; by default all, or as many as ``errata queue`` was told
     lease : seconds for which a row that a reviewer looks at is given to no one else
 
     Raises
@@ -70,10 +86,12 @@ class Queue:
             raise ParameterError(f"budget must be 1 row or more; got {budget}.")
         self.ledger, self.record, self.overlap, self.lease = ledger, record, overlap, lease
         self.classes = [str(c) for c in ledger.classes]
-        self.order = ledger.order if budget is None else ledger.order[:budget]
+        order, budget = planned(ledger, budget)
+        self.order = order if budget is None else order[:budget]
         self.goal = ledger.issue if budget is None else np.isin(np.arange(len(ledger)), self.order)
         self.goals = int(self.goal.sum())
-        self.rank = ledger.rank
+        self.rank = np.empty(len(ledger), dtype=np.int64)
+        self.rank[order] = np.arange(len(ledger))
         self._places = Places(ledger.index)
         self.annotated = Annotated(ledger)
         self._estimator = ErrorsLeftEstimator(1.0 - doubts(ledger))

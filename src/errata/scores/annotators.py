@@ -24,14 +24,18 @@ __all__ = [
     "krippendorff_alpha",
     "majority_label",
     "majority_probabilities",
+    "tempered",
     "value_of_another",
     "vote_counts",
+    "vote_temperature",
 ]
 
 AGGREGATES = ("majority", "dawid-skene", "glad", "mace")
 """Names of the models of how a consensus comes about, see :func:`consensus`."""
 
 _SMALLEST = 1e-12
+MOST_TEMPERATURE = 50.0
+PRIOR_VOTES = 4.0  # of the average annotator, added to each one's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +156,9 @@ def krippendorff_alpha(counts: NDArray[np.int64]) -> float:
 # -- consensus --------------------------------------------------------------------------------------------------------
 
 
-def consensus(votes: Votes, aggregate: str = "dawid-skene", *, seed: int = 0) -> NDArray[np.float64]:
+def consensus(
+    votes: Votes, aggregate: str = "dawid-skene", *, seed: int = 0, temper: bool = True
+) -> NDArray[np.float64]:
     """Return (N, K) how probable each label is for each item; the prior of the classes for an item without a vote.
 
     Parameters
@@ -161,6 +167,8 @@ def consensus(votes: Votes, aggregate: str = "dawid-skene", *, seed: int = 0) ->
     aggregate : "majority" (shares of votes), "dawid-skene" (a confusion matrix per annotator), "glad" (an ability per
         annotator, a difficulty per item), or "mace" (how often each annotator knows, and guesses)
     seed : of "mace", whose start is random
+    temper : make the models' probabilities as sure as the votes allow, see :func:`vote_temperature`; the order of an
+        item's labels stays. "majority" is left as it is.
 
     Raises
     ------
@@ -191,7 +199,76 @@ def consensus(votes: Votes, aggregate: str = "dawid-skene", *, seed: int = 0) ->
     lost = ~(np.isfinite(total) & (total > 0))  # no vote, or a product of many small numbers that became nought
     found[~lost] /= total[~lost, None]
     found[lost] = shares[lost]
-    return found
+    return tempered(found, vote_temperature(votes, found)) if temper else found
+
+
+def tempered(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return (N, K) probabilities to the power of ``1 / temperature``, and as rows that sum to 1 again.
+
+    Examples
+    --------
+    >>> tempered(np.array([[0.9, 0.1]]), 2.0)
+    array([[0.75, 0.25]])
+    """
+    if temperature == 1.0:
+        return probabilities
+    log = np.log(np.maximum(probabilities, _SMALLEST)) / temperature
+    raised = np.exp(log - log.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def vote_temperature(votes: Votes, probabilities: NDArray[np.float64]) -> float:
+    """Return how much too sure a consensus is, 1 or more: found by foretelling each vote from the item's other votes.
+
+    The models take people's mistakes to be independent. Where an item misleads many of them, they are not, and the
+    votes of many add up to a certainty that is not there. Each vote is foretold from the others, with the evidence of
+    these divided by a temperature; the one with which all are foretold best is taken (temperature scaling, Guo et al.
+    2017, on votes in place of held-out labels).
+
+    Parameters
+    ----------
+    votes : the votes
+    probabilities : (N, K) of the labels, by a model of the votes
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> true = rng.integers(2, size=200)
+    >>> item, annotator = np.repeat(np.arange(200), 9), np.tile(np.arange(9), 200)
+    >>> independent = np.where(rng.random(1800) < 0.8, true[item], 1 - true[item])
+    >>> votes = Votes(item, annotator, independent, 200, 9, 2)
+    >>> round(vote_temperature(votes, consensus(votes, temper=False)), 1)
+    1.0
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(votes.item):
+        return 1.0
+    own = _likelihoods(votes, probabilities)
+    evidence = np.zeros((votes.num_items, votes.num_classes))
+    np.add.at(evidence, votes.item, np.log(own))
+    others = evidence[votes.item] - np.log(own)
+    prior = np.log(np.maximum(probabilities.mean(axis=0), _SMALLEST))
+
+    def surprise(log_temperature: float) -> float:
+        odds = prior + others / np.exp(log_temperature)
+        odds = np.exp(odds - odds.max(axis=1, keepdims=True))
+        return -float(np.log((odds * own).sum(axis=1) / odds.sum(axis=1)).mean())
+
+    found = minimize_scalar(surprise, bounds=(0.0, np.log(MOST_TEMPERATURE)), method="bounded")
+    better = surprise(float(found.x)) < surprise(0.0) - 1e-6
+    return float(np.exp(found.x)) if better else 1.0
+
+
+def _likelihoods(votes: Votes, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, K) how probable each vote is under each true label, by its annotator's own confusions, drawn to the mean."""
+    average = confusion_of_annotators(votes, np.clip(probabilities, _SMALLEST, 1.0))
+    confusion = PRIOR_VOTES * np.repeat(average[None], votes.num_annotators, axis=0)
+    for label in range(votes.num_classes):
+        chosen = votes.label == label
+        np.add.at(confusion[:, :, label], votes.annotator[chosen], probabilities[votes.item[chosen]])
+    confusion /= confusion.sum(axis=2, keepdims=True)
+    return np.maximum(confusion[votes.annotator, :, votes.label], _SMALLEST)
 
 
 def _from_crowdkit(votes: Votes, aggregate: str, seed: int) -> NDArray[np.float64]:

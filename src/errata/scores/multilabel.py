@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errata.errors import DataError, UnknownNameError
+from errata.scores.confident import find_label_issues
 
-__all__ = ["WAYS", "combine", "self_confidence"]
+__all__ = ["WAYS", "combine", "judge", "self_confidence", "unvarying"]
 
 WAYS = ("product", "min", "average", "ema")
 """How the trust in an item follows from that in its labels, see :func:`combine`."""
@@ -47,6 +48,56 @@ def self_confidence(given: NDArray[np.integer], probabilities: NDArray[np.floati
             "0 to 1. If these are logits, apply the sigmoid function first."
         )
     return np.where(given == 1, probabilities, np.where(given == 0, 1 - probabilities, np.nan))
+
+
+def judge(
+    given: NDArray[np.integer], probabilities: NDArray[np.floating], given_odds: float = 4.0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return (N, L) trust in each given label, and (N, L) which of them are issues.
+
+    An issue is what confident learning flags on the label by itself, and what is improbable besides: the first alone
+    mistakes labels that are hard to predict for wrong ones, the second alone those that are rare. Of a label that all
+    rows have, or none has, no row is an issue.
+
+    Parameters
+    ----------
+    given, probabilities : see ``self_confidence``
+    given_odds : what it counts for a label that it was given, above 0: the odds of the model are multiplied by this
+
+    Returns
+    -------
+    trust in [0, 1], NaN where nothing is known; and issues
+
+    Examples
+    --------
+    >>> trust, issue = judge(np.array([[1], [1], [0], [0], [0]]), np.array([[0.9], [0.8], [0.1], [0.2], [0.95]]))
+    >>> issue.T
+    array([[False, False, False, False,  True]])
+    """
+    score = self_confidence(given, probabilities).astype(np.float32)
+    trust = score * given_odds / (score * given_odds + (1 - score))
+    issue = np.nan_to_num(trust, nan=1.0) < 0.5
+    same = unvarying(given)
+    for place in range(given.shape[1]):
+        column = given[:, place].astype(np.int32)
+        if same[place]:
+            trust[:, place] = np.where(column < 0, np.nan, np.maximum(trust[:, place], 0.5))
+            issue[:, place] = False
+            continue
+        both = np.column_stack([1 - probabilities[:, place], probabilities[:, place]])
+        issue[:, place] &= find_label_issues(column, both, rule="prune_by_noise_rate").issues
+    return trust, issue
+
+
+def unvarying(given: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return (L,) which labels all known rows have, or none of them.
+
+    Examples
+    --------
+    >>> unvarying(np.array([[1, 0, -1], [1, 1, -1]]))
+    array([ True, False,  True])
+    """
+    return ~((given == 1).any(axis=0) & (given == 0).any(axis=0))
 
 
 def combine(trust: NDArray[np.floating], way: str = "product", *, weight: float = 0.8) -> NDArray[np.float64]:

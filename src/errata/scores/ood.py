@@ -24,6 +24,8 @@ __all__ = [
     "detection_metrics",
     "energy_score",
     "fit_class_gaussians",
+    "in_distribution_probability",
+    "knn_score",
     "mahalanobis_perturb",
     "mahalanobis_score",
     "max_logit_score",
@@ -275,6 +277,105 @@ def mahalanobis_perturb(
     """
     gradient = _input_gradient(lambda inputs: mahalanobis_score(extract(inputs), gaussians), x)
     return _step_against(x.detach(), gradient, epsilon, channel_std)
+
+
+def knn_score(features: Tensor, bank: Tensor, k: int = 50, *, normalize: bool = True, block: int = 1024) -> Tensor:
+    """Distance to the k-th nearest feature of the data, (B, D) to (B,), float64.
+
+    Parameters
+    ----------
+    features : (B, D) float
+    bank : (M, D) float, of the data; where the features themselves are in the bank, each finds itself first
+    k : in [1, M]; the authors take 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet
+    normalize : bring all features to length one, which the paper finds to be what makes it work
+    block : rows compared at a time; memory grows with ``block`` x M
+
+    Raises
+    ------
+    ParameterError
+        where k is more than the bank holds
+
+    References
+    ----------
+    Sun, Ming, Zhu, Li: Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, arXiv 2204.06507.
+
+    Examples
+    --------
+    >>> knn_score(torch.tensor([[0.0, 2.0]]), torch.tensor([[0.0, 1.0], [3.0, 0.0]]), k=2)
+    tensor([1.4142], dtype=torch.float64)
+    """
+    if isinstance(k, bool) or int(k) != k or not 1 <= k <= len(bank):
+        raise ParameterError(f"k must be a whole number in [1, {len(bank)}], the features in the bank; got {k!r}.")
+    keys, queries = bank.detach().double(), features.detach().double()
+    if normalize:
+        keys, queries = F.normalize(keys), F.normalize(queries)
+    lengths = keys.square().sum(1)
+    found = []
+    for part in queries.split(block):
+        # float64, for |a|^2 + |b|^2 - 2ab cancels where a and b are near each other
+        squared = part.square().sum(1, keepdim=True) + lengths - 2 * part @ keys.T
+        found.append(squared.kthvalue(k, dim=1).values.clamp(min=0).sqrt())
+    return torch.cat(found) if found else queries.new_zeros(0)
+
+
+def in_distribution_probability(scores: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[np.ndarray, float]:
+    """How probable it is that each input is of the data, estimated from all of them together.
+
+    Inputs of the data are as often above a score as held-out data are: their shares ("p-values") are uniform. What is
+    in excess of that among the high scores is foreign. How many are of the data is told by the lower half of the scores
+    (Storey); how dense the shares are, by the nearest density that never rises (Grenander).
+
+    Parameters
+    ----------
+    scores : (N,) of the inputs, larger = less like the data
+    reference : (M,) scores of data held out
+
+    Returns
+    -------
+    (N,) float64 in [0, 1], falling with the score (ties only where scores tie), and the estimated share of foreign
+    inputs. Few inputs, or few held-out data, make both rough.
+
+    Raises
+    ------
+    DataError
+        without reference scores, or with NaN
+
+    References
+    ----------
+    Storey: A direct approach to false discovery rates, J. R. Stat. Soc. B 64(3), 2002.
+    Strimmer: A unified approach to false discovery rate estimation, BMC Bioinformatics 9:303, 2008.
+
+    Examples
+    --------
+    >>> belief, foreign = in_distribution_probability([*range(16), 97, 98, 99, 99], range(16))
+    >>> belief[[0, 8, 16, 19]].round(2), round(foreign, 1)
+    (array([1.  , 1.  , 0.26, 0.26]), 0.1)
+    """
+    values, known = (np.asarray(s, dtype=np.float64).ravel() for s in (scores, reference))
+    if not known.size or np.isnan(known).any() or np.isnan(values).any():
+        raise DataError("Scores of held-out data are needed, and none may be NaN.")
+    if not values.size:
+        return values, 0.0
+    above = known.size - np.searchsorted(np.sort(known), values, side="left")
+    p = (1.0 + above) / (known.size + 1.0)
+    places, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
+    density = _falling_density(places, counts / values.size)
+    inside = float(min(1.0, 2 * (p > 0.5).mean()))
+    likely = np.minimum(1.0, inside / density)[inverse]
+    order = np.unique(-values, return_inverse=True)[1]
+    return (1 - TIE) * likely + TIE * order / max(1, order.max()), 1.0 - inside
+
+
+TIE = 1e-3
+"""How far the order of the scores moves a probability, so that equal ones are ranked too."""
+
+
+def _falling_density(places: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """(U,) the density in front of each of the rising ``places`` in (0, 1], never rising: mass over width, pooled."""
+    from sklearn.isotonic import IsotonicRegression
+
+    width = np.diff(np.concatenate([[0.0], places[:-1], [1.0]]))  # the last place reaches to 1
+    return IsotonicRegression(increasing=False).fit(places, mass / width, sample_weight=width).predict(places)
 
 
 class DetectionMetrics(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 
 from errata.parts import Batch, System
 from errata.testing.failure import demand
-from errata.testing.problems import Problem, SealedBatch, batches, make_problem
+from errata.testing.problems import SealedBatch, batches, make_problem
 from errata.testing.ranks import run_on_ranks
 from errata.testing.training import build, fit, ledger_of, quiet, same_state
 
@@ -19,14 +19,14 @@ __all__ = ["check_two_ranks"]
 SAMPLES, SIZE, EPOCHS, TOLERANCE = 23, 8, 3, 1e-6
 
 
-def check_two_ranks(kind: type[System], options: dict[str, Any]) -> None:
+def check_two_ranks(kind: type[System], options: dict[str, Any], modality: str = "tabular") -> None:
     """Lightning's ddp on two gloo ranks: weights, memories and ledger equal one process's to 1e-6, N of N rows."""
-    problem = _problem()
+    problem = make_problem(modality, SAMPLES)
     alone = build(kind, problem, options)
     fit(alone, batches(problem, SIZE), epochs=EPOCHS, precision="64-true")
     expected = ledger_of(alone, problem)
     with TemporaryDirectory() as folder:
-        run_on_ranks(train_share, kind, options, folder, modules=[kind.__module__])
+        run_on_ranks(train_share, kind, options, folder, modality, modules=[kind.__module__])
         states = [torch.load(Path(folder) / f"state{rank}.pt", weights_only=True) for rank in (0, 1)]
         saved = torch.load(Path(folder) / "rank0.ckpt", weights_only=True)
     for rank, state in enumerate(states):
@@ -47,13 +47,13 @@ def check_two_ranks(kind: type[System], options: dict[str, Any]) -> None:
     )
 
 
-def train_share(kind: type[System], options: dict[str, Any], folder: str) -> None:
+def train_share(kind: type[System], options: dict[str, Any], folder: str, modality: str) -> None:
     """What each rank does: train on its contiguous share of every global batch, and save where it ends."""
     from lightning.pytorch.plugins.environments import TorchElasticEnvironment
     from lightning.pytorch.strategies import DDPStrategy
 
     rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    problem = _problem()
+    problem = make_problem(modality, SAMPLES)
     system = build(kind, problem, options)
     shares = [_share(batch, rank, world) for batch in batches(problem, SIZE)]
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), process_group_backend="gloo")
@@ -61,10 +61,6 @@ def train_share(kind: type[System], options: dict[str, Any], folder: str) -> Non
     with quiet(0):
         trainer.save_checkpoint(Path(folder) / "rank0.ckpt")
     torch.save(system.state_dict(), Path(folder) / f"state{rank}.pt")
-
-
-def _problem() -> Problem:
-    return make_problem("tabular", SAMPLES)
 
 
 def _share(batch: Batch, rank: int, world: int) -> Batch:

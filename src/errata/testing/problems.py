@@ -13,10 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 from errata.parts import Batch, Views
 from errata.testing.failure import CheckFailure
 
-__all__ = ["CLASSES", "KINDS", "Problem", "SealedBatch", "batches", "make_problem", "ordinary_loader"]
+__all__ = ["CLASSES", "KINDS", "SEVERAL", "Problem", "SealedBatch", "batches", "make_problem", "ordinary_loader"]
 
 KINDS = ("tabular", "image", "text")
 CLASSES = 3
+SEVERAL = "several-labels-"
+"""Before a kind: the same inputs with labels (N, 3) of 1, 0 and -1 (not known)."""
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Problem:
     Attributes
     ----------
     x : (N, ...) inputs as stored
-    y : (N,) int64 in [0, 3)
+    y : (N,) int64 in [0, 3); or (N, 3) of 1, 0 and -1, where a sample has several labels
     network : makes the network; without batch normalisation, so that a batch of one is a batch
     views : from stored inputs to what the network takes
     """
@@ -44,7 +46,7 @@ class ByteViews(Views):
     """Images stored as bytes: a system that goes past its views gives its network bytes, which no layer takes."""
 
     def plain(self, x: Any) -> Any:
-        return x.float() / 255
+        return x.to(torch.get_default_dtype()) / 255
 
 
 class TokenNetwork(nn.Module):
@@ -68,6 +70,9 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
     >>> problem.x.shape, problem.x.dtype, problem.network()(problem.views.plain(problem.x)).shape
     (torch.Size([4, 3, 8, 8]), torch.uint8, torch.Size([4, 3]))
     """
+    if kind.startswith(SEVERAL):
+        one = make_problem(kind.removeprefix(SEVERAL), n, dropout=dropout)
+        return Problem(one.x, _several(one.y), one.network, one.views)
     random = torch.Generator().manual_seed(11)
     y = torch.arange(n) % CLASSES
     y = y[torch.randperm(n, generator=random)]
@@ -77,7 +82,7 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
     if kind == "image":
         shade = 60 * torch.eye(CLASSES)[y][:, :, None, None]
         x = (100 + shade + 20 * torch.randn(n, 3, 8, 8, generator=random)).clamp(0, 255).to(torch.uint8)
-        return Problem(x, y, _convolutional, ByteViews())
+        return Problem(x, y, lambda: _convolutional(dropout), ByteViews())
     if kind == "text":
         x = torch.randint(1, 20, (n, 5), generator=random)
         x[:, 0] = 20 + y  # a word that tells the class
@@ -86,13 +91,26 @@ def make_problem(kind: str = "tabular", n: int = 30, *, dropout: float = 0.0) ->
     raise CheckFailure(f"There are no problems of the kind '{kind}'; known are {', '.join(KINDS)}.")
 
 
+def _several(y: Tensor) -> Tensor:
+    """(N, 3) labels that follow from the class; of every third sample one isn't known."""
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1]])[y]
+    rows = torch.arange(0, len(y), 3)
+    labels[rows, rows // 3 % CLASSES] = -1
+    return labels
+
+
 def _dense(inputs: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, CLASSES))
 
 
-def _convolutional() -> nn.Module:
+def _convolutional(dropout: float) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(8, CLASSES),
     )
 
 

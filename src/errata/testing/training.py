@@ -84,6 +84,8 @@ def fit(
 
 def ledger_of(system: System, problem: Problem) -> Any:
     """The system's ledger over the problem, checked to be whole."""
+    if problem.y.ndim == 2:
+        return _ledger_of_several(system, problem)
     ledger = system.ledger(problem.y)
     demand(len(ledger) == len(problem), f"The ledger has {len(ledger)} rows for {len(problem)} samples.")
     missing = torch.as_tensor(ledger.trust).isnan().nonzero()[:, 0].tolist()
@@ -99,6 +101,26 @@ def ledger_of(system: System, problem: Problem) -> Any:
     demand(
         bool(((sums - 1).abs() < 1e-3).all()) and bool((proposals >= 0).all()),
         f"Rows of proposals() must be probabilities; their sums run from {sums.min():.4f} to {sums.max():.4f}.",
+    )
+    return ledger
+
+
+def _ledger_of_several(system: System, problem: Problem) -> Any:
+    """The same where a sample has several labels: a part for each known one, probabilities that need not sum to 1."""
+    ledger = system.ledger(problem.y)
+    demand(len(ledger) == len(problem), f"The ledger has {len(ledger)} rows for {len(problem)} samples.")
+    demand(bool(torch.as_tensor(ledger.trust).isfinite().all()), "trust is NaN in a row that was trained on.")
+    parts: Any = ledger.parts
+    demand(parts is not None and "label" in parts, "The ledger must have parts, with a column 'label'.")
+    known = parts[parts["given"] >= 0]
+    expected = int((problem.y >= 0).sum())
+    demand(len(known) == expected, f"There are {expected} known (sample, label) pairs and {len(known)} parts of them.")
+    demand(bool(known["trust"].between(0, 1).all()), "trust in each known label must lie in [0, 1].")
+    demand(set(parts["proposed"]) <= {0, 1}, "What is proposed for a label must be 0 or 1.")
+    proposals = system.proposals()
+    demand(
+        tuple(proposals.shape) == tuple(problem.y.shape) and bool(((proposals >= 0) & (proposals <= 1)).all()),
+        f"proposals() must give probabilities of shape {tuple(problem.y.shape)}; got {tuple(proposals.shape)}.",
     )
     return ledger
 

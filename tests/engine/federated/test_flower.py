@@ -1,0 +1,146 @@
+"""Federations over Flower: its messages and its mean give what the small simulator gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from errata.engine.checkpoints import save_tensors
+from errata.engine.federated.client import Client
+from errata.engine.federated.federation import Federation
+from errata.engine.federated.simulator import simulate
+from errata.engine.federated.training import _clients, server_share, spec_for, train
+
+flwr = pytest.importorskip("flwr", reason="needs the extra 'federated'")
+
+from errata.engine.federated import _flower  # noqa: E402
+from errata.engine.federated import flower as over_flower  # noqa: E402
+
+
+def blobs(rows=240, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % classes
+    return rng.normal(size=(rows, 4)) + 3.0 * np.eye(4)[y], y
+
+
+def made(system="fedlabel", clients=4, **settings):
+    given = _clients(*blobs(), None, clients, None, 1.0, 0.4, None, 0.2, 0, {})
+    spec = spec_for(given, given.test, system, settings, {"name": "mlp", "hidden": [8]}, 3)
+    people = {name: Client.from_data(name, spec, data) for name, data in zip(given.names, given.data)}
+    return spec, server_share(given.test, spec), people
+
+
+class Grid:
+    """Flower's messages handed over in this process: what the simulation does with Ray's workers between."""
+
+    def __init__(self, app, clients, breaks=()):
+        from flwr.supercore.task_identity import TaskIdentity
+
+        TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 1, 1, 1
+        self.app = app
+        self.clients = clients
+        self.breaks = set(breaks)
+        self.asked = 0
+
+    def get_node_ids(self):
+        self.asked += 1
+        there = min(self.clients, self.asked - 1)  # nodes come one by one, and the server is up before the first
+        return [100 + i for i in range(there)]
+
+    def send_and_receive(self, messages, timeout=None):
+        from flwr.app import Context, Error, Message, RecordDict
+
+        replies = []
+        for message in messages:
+            node = message.metadata.dst_node_id
+            number = message.content["config"]["round"] if "config" in message.content else 0
+            context = Context(
+                run_id=1, node_id=node, node_config={"partition-id": node - 100}, state=RecordDict(), run_config={}
+            )
+            if (node - 100, number) in self.breaks:
+                reply = Message(Error(code=1, reason="it died"), reply_to=message)
+            else:
+                reply = self.app(message, context)
+            reply.metadata.__dict__["_src_node_id"] = node
+            replies.append(reply)
+        return replies[::-1]  # in another order than they were asked
+
+
+def over_messages(spec, test, people, folder, breaks=(), **more):
+    from flwr.app import ArrayRecord
+
+    places = []
+    for i, (name, client) in enumerate(people.items()):
+        save_tensors({"x": client.share.x, "y": client.share.y}, folder / f"{i}.pt")
+        places.append((name, str(folder / f"{i}.pt"), str(folder / f"memory-{i}")))
+    federation = Federation(spec, test=test, **more)
+    app = over_flower.client_app(spec.to_json(), places)
+    with _flower.quiet():
+        plan = over_flower.strategy(federation, list(people))
+        plan.start(
+            Grid(app, len(people), breaks), ArrayRecord(over_flower._numbered(federation.arrays())), federation.rounds
+        )
+    return federation
+
+
+@pytest.mark.parametrize(("system", "settings"), [("fedlabel", {}), ("fedavg", {}), ("fedlabel", {"server_lr": 0.5})])
+def test_flowers_mean_ends_where_the_small_simulator_does(system, settings, tmp_path):
+    spec, test, people = made(system, tau=4, **settings)
+    ours = Federation(spec, rounds=3, fraction=0.5, test=test)
+    simulate(ours, list(people.values()))
+    theirs = over_messages(spec, test, people, tmp_path, rounds=3, fraction=0.5)
+    for name, value in ours.state.items():
+        assert torch.allclose(value, theirs.state[name], atol=1e-6)
+    for left, right in zip(ours.history, theirs.history):
+        for figure in ("clients", "samples", "pass_rate", "local_share", "test_accuracy"):
+            assert left[figure] == right[figure]
+    assert set(theirs.reports) == set(people)
+
+
+def test_what_flower_sends_is_little_more_than_the_weights(tmp_path):
+    spec, test, people = made()
+    theirs = over_messages(spec, test, people, tmp_path, rounds=1)
+    weights = sum(v.numel() * 4 for v in theirs.state.values())
+    headers = 128 * len(theirs.state)  # NumPy's, of each array
+    for way in ("bytes_up", "bytes_down"):
+        assert weights <= theirs.history[0][way] <= weights + headers + 8
+
+
+def test_a_client_that_dies_in_a_round_is_left_out_of_it(tmp_path):
+    spec, test, people = made()
+    theirs = over_messages(spec, test, people, tmp_path, breaks={(1, 2), (2, 2)}, rounds=3)
+    assert [r["failed"] for r in theirs.history] == [0, 2, 0]
+    assert [r["clients"] for r in theirs.history] == [4, 2, 4]
+    assert all(bool(v.isfinite().all()) for v in theirs.state.values())
+
+
+def test_where_every_client_dies_it_is_told_why(tmp_path):
+    from errata.errors import ErrataError
+
+    spec, test, people = made(clients=2)
+    with pytest.raises(ErrataError, match="it died"):
+        over_messages(spec, test, people, tmp_path, breaks={(0, 1), (1, 1)}, rounds=1)
+
+
+def test_nobody_is_told_that_flower_is_used(monkeypatch):
+    monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "1")
+    _flower.flower()
+    import os
+
+    from flwr.supercore import telemetry
+
+    assert os.environ["FLWR_TELEMETRY_ENABLED"] == "0"
+    assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
+
+
+@pytest.mark.skipif("not __import__('os').environ.get('ERRATA_SLOW')", reason="starts Ray: set ERRATA_SLOW=1")
+def test_the_whole_simulation_on_rays_workers(tmp_path):
+    pytest.importorskip("ray")
+    x, y = blobs()
+    options = {"clients": 3, "rounds": 2, "labelled": 0.4, "progress": False, "tau": 3, "tau_prime": 3, "device": "cpu"}
+    ours = train(x, y, **options)
+    theirs = train(x, y, engine="flower", out=tmp_path / "run", **options)
+    assert [r["test_accuracy"] for r in ours.history] == [r["test_accuracy"] for r in theirs.history]
+    assert np.allclose(ours.ledger.trust, theirs.ledger.trust, atol=1e-5, equal_nan=True)
+    assert (tmp_path / "run" / "clients" / "client-1" / "ledger.parquet").exists()
