@@ -48,7 +48,7 @@ class Soup:
     """iSOUP: a regression tree for all labels at once; above one half a label is there."""
 
     def __init__(self) -> None:
-        self.model = tree.iSOUPTreeRegressor(grace_period=200)
+        self.model = tree.ISOUPTreeRegressor(grace_period=200)
 
     def learn_one(self, x: Any, y: Any) -> None:
         self.model.learn_one(x, {label: float(there) for label, there in y.items()})
