@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errata.errors import DataError, ErrataError, ParameterError
+from errata.errors import DataError, ParameterError
 from errata.parts import Batch, Graph, System, Views
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, SealedBatch
-from errata.testing.training import Losses, fit, quiet, same_state
+from errata.testing.training import Losses, check_stored_as_given, fit, quiet, same_state
 
 __all__ = ["NodeProblem", "checks", "make_node_problem"]
 
@@ -149,26 +149,10 @@ def ledger_of(system: Any, problem: NodeProblem) -> Any:
 
 def check_parameters(kind: type[System], options: dict[str, Any]) -> None:
     """Every parameter is an attribute of its name that holds what was given."""
-    problem = make_node_problem()
-    network = problem.network()
-    known = kind.hyperparameters()
-    made = build(kind, problem, options)
-    for name, default in {**known, **options}.items():
-        demand(hasattr(made, name), f"The parameter '{name}' is not kept as an attribute.")
-        kept = getattr(made, name)
-        demand(default is None or kept is default or kept == default, f"'{name}' is {kept!r} after giving {default!r}.")
-    for name, default in known.items():
-        number = isinstance(default, (int, float)) and not isinstance(default, bool)
-        changed: Any = default + 1 if number and isinstance(default, int) else default / 2 if number else None
-        if changed is None:
-            continue
-        try:
-            made = kind(network, CLASSES, len(problem), **{**options, name: changed})
-        except ErrataError:
-            continue  # not every value makes sense
-        demand(getattr(made, name) == changed, f"The parameter '{name}' was given as {changed!r} and is not kept.")
-    demand(made.model is network, "The network is not kept as `model`, as it was given.")
-    demand(isinstance(made.views, Views), "Without views given, `views` must be the identity `Views()`.")
+    last = check_stored_as_given(kind, options, make_node_problem(), build)
+    demand(
+        last is None or isinstance(last.views, Views), "Without views given, `views` must be the identity `Views()`."
+    )
 
 
 def check_step(kind: type[System], options: dict[str, Any]) -> None:

@@ -16,12 +16,12 @@ import torch
 
 from errata import systems
 from errata.cards import Card
-from errata.errors import ErrataError, UnknownNameError
+from errata.errors import UnknownNameError
 from errata.parts import System, Views
 from errata.testing.distributed import check_two_ranks
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, KINDS, batches, make_problem, ordinary_loader
-from errata.testing.training import build, fit, ledger_of, quiet, same_state
+from errata.testing.training import build, check_stored_as_given, fit, ledger_of, quiet, same_state
 
 __all__ = ["check_system"]
 
@@ -110,36 +110,10 @@ def check_card(kind: type[System]) -> None:
 
 def check_parameters(kind: type[System], options: dict[str, Any], modality: str) -> None:
     """Every parameter is an attribute of its name that holds what was given."""
-    problem = make_problem(modality)
-    network = problem.network()
-    known = kind.hyperparameters()
-    strange = sorted(set(options) - set(known))
-    demand(not strange, f"{kind.__name__} has no hyper-parameters named {', '.join(strange)}.")
-    made = build(kind, problem, options)
-    for name, default in {**known, **options, "views": problem.views}.items():
-        demand(hasattr(made, name), f"The parameter '{name}' is not kept as an attribute.")
-        kept = getattr(made, name)
-        demand(default is None or kept is default or kept == default, f"'{name}' is {kept!r} after giving {default!r}.")
-    for name, default in known.items():
-        changed = _another(default)
-        if changed is None:
-            continue
-        try:
-            made = kind(network, CLASSES, len(problem), **{**options, name: changed})
-        except ErrataError:
-            continue  # not every value makes sense
-        kept = getattr(made, name)
-        demand(kept == changed, f"The parameter '{name}' was given as {changed!r} and is kept as {kept!r}.")
-    demand(made.model is network, "The network is not kept as `model`, as it was given.")
-    demand(isinstance(made.views, Views), "Without views given, `views` must be the identity `Views()`.")
-
-
-def _another(value: Any) -> Any:
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    return value / 2 or 0.25 if isinstance(value, float) else None
+    last = check_stored_as_given(kind, options, make_problem(modality), build)
+    demand(
+        last is None or isinstance(last.views, Views), "Without views given, `views` must be the identity `Views()`."
+    )
 
 
 def check_step(kind: type[System], options: dict[str, Any], modality: str) -> None:

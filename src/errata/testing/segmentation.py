@@ -14,12 +14,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from errata.errors import ErrataError
 from errata.parts import Batch, PixelSystem, Views
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, Problem, SealedBatch, batches, ordinary_loader
 from errata.testing.ranks import run_on_ranks
-from errata.testing.training import build, fit, quiet, same_state
+from errata.testing.training import build, check_stored_as_given, fit, quiet, same_state
 
 __all__ = ["checks", "make_masks"]
 
@@ -104,35 +103,7 @@ def whole_ledger(system: PixelSystem, problem: Problem) -> Any:
 
 def check_parameters(kind: type[Any], options: dict[str, Any]) -> None:
     """Every parameter is an attribute of its name that holds what was given."""
-    problem = make_masks(4)
-    network = problem.network()
-    known = kind.hyperparameters()
-    strange = sorted(set(options) - set(known))
-    demand(not strange, f"{kind.__name__} has no hyper-parameters named {', '.join(strange)}.")
-    made = build(kind, problem, options)
-    for name, default in {**known, **options, "views": problem.views}.items():
-        demand(hasattr(made, name), f"The parameter '{name}' is not kept as an attribute.")
-        kept = getattr(made, name)
-        demand(default is None or kept is default or kept == default, f"'{name}' is {kept!r} after giving {default!r}.")
-    for name, default in known.items():
-        changed = _another(default)
-        if changed is None:
-            continue
-        try:
-            made = kind(network, CLASSES, len(problem), **{**options, name: changed})
-        except ErrataError:
-            continue  # not every value makes sense
-        kept = getattr(made, name)
-        demand(kept == changed, f"The parameter '{name}' was given as {changed!r} and is kept as {kept!r}.")
-    demand(made.model is network, "The network is not kept as `model`, as it was given.")
-
-
-def _another(value: Any) -> Any:
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    return value / 2 or 0.25 if isinstance(value, float) else None
+    check_stored_as_given(kind, options, make_masks(4), build)
 
 
 def check_step(kind: type[Any], options: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,11 +12,12 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from errata.errors import ErrataError
 from errata.parts import Batch, System
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, Problem, as_loader
 
-__all__ = ["Losses", "build", "fit", "ledger_of", "quiet", "same_state"]
+__all__ = ["Losses", "build", "check_stored_as_given", "fit", "ledger_of", "quiet", "same_state"]
 
 
 @contextmanager
@@ -142,3 +143,47 @@ def same_state(left: dict[str, Any], right: dict[str, Any], tolerance: float, ot
         if not alike:
             worst = (value.double() - other.double()).abs().max()
             raise CheckFailure(f"{otherwise} '{name}' differs by up to {worst:.3g}.")
+
+
+def check_stored_as_given(kind: type[Any], options: dict[str, Any], problem: Any, make: Callable[..., Any]) -> Any:
+    """Demand that every parameter is an attribute of its name that holds what was given.
+
+    Parameters
+    ----------
+    kind, options : the system, and the hyper-parameters that it is checked with
+    problem : has a length and a ``network``; its ``views``, where it has some, are a parameter too
+    make : (kind, problem, options) -> the system, as the checks of its kind build it
+
+    Returns
+    -------
+    a system to which no views were given; None where no parameter could be changed
+    """
+    network, known, last = problem.network(), kind.hyperparameters(), None
+    strange = sorted(set(options) - set(known))
+    demand(not strange, f"{kind.__name__} has no hyper-parameters named {', '.join(strange)}.")
+    made = make(kind, problem, options)
+    views = {"views": problem.views} if hasattr(problem, "views") else {}
+    for name, default in {**known, **options, **views}.items():
+        demand(hasattr(made, name), f"The parameter '{name}' is not kept as an attribute.")
+        kept = getattr(made, name)
+        demand(default is None or kept is default or kept == default, f"'{name}' is {kept!r} after giving {default!r}.")
+    for name, default in known.items():
+        changed = _another(default)
+        if changed is None:
+            continue
+        try:
+            last = kind(network, CLASSES, len(problem), **{**options, name: changed})
+        except ErrataError:
+            continue  # not every value makes sense
+        kept = getattr(last, name)
+        demand(kept == changed, f"The parameter '{name}' was given as {changed!r} and is kept as {kept!r}.")
+        demand(last.model is network, "The network is not kept as `model`, as it was given.")
+    return last
+
+
+def _another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    return value / 2 or 0.25 if isinstance(value, float) else None
