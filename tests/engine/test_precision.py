@@ -10,6 +10,7 @@ import errata
 from errata import models, systems
 from errata.data.batches import Batches
 from errata.engine import precision
+from errata.engine.evaluation import predict_proba
 from errata.engine.fit import fit
 from errata.engine.precision import convolutions_by_channel, has_bfloat16_units, resolve_precision
 from errata.errors import ParameterError
@@ -99,5 +100,7 @@ def test_images_in_bfloat16_end_to_end(tmp_path):
     again = errata.engine.Run.load(tmp_path / "run")
     assert next(again.system.parameters()).dtype == torch.float32
     assert again.predict_proba(images[new]).dtype == np.float32
-    assert again.evaluate(images[new], y[new])["accuracy"] > 0.9
+    assert again.evaluate(images[new], y[new])["accuracy"] > 0.8
+    in_full = predict_proba(again.system, again.encoder.encode(errata.read(images[new])))
+    assert np.abs(again.predict_proba(images[new]) - in_full).max() < 0.05
     assert np.isfinite(run.ledger.trust).all()

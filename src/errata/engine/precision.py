@@ -11,7 +11,14 @@ from torch import nn
 
 from errata.errors import ParameterError
 
-__all__ = ["PRECISIONS", "check_precision", "convolutions_by_channel", "has_bfloat16_units", "resolve_precision"]
+__all__ = [
+    "PRECISIONS",
+    "check_precision",
+    "computing",
+    "convolutions_by_channel",
+    "has_bfloat16_units",
+    "resolve_precision",
+]
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 _SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
@@ -77,6 +84,23 @@ def has_bfloat16_units(device: str) -> bool:
         return False
     known = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
     return any(bool(supported()) for supported in known if supported is not None)
+
+
+@contextmanager
+def computing(network: nn.Module, precision: str | None, device: str) -> Iterator[None]:
+    """Predict as the network was trained: in bfloat16 after "bf16-mixed", where the device has it; else in float32.
+
+    Examples
+    --------
+    >>> with computing(nn.Linear(1, 1), None, "cpu"):
+    ...     torch.is_autocast_enabled("cpu")
+    False
+    """
+    if precision != "bf16-mixed" or not has_bfloat16_units(device):
+        yield
+        return
+    with convolutions_by_channel(network, precision, device), torch.autocast(device.partition(":")[0], torch.bfloat16):
+        yield
 
 
 @contextmanager
