@@ -11,7 +11,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def pack(thing: Any, classes: Mapping[str, type]) -> tuple[dict[str, Any], dict[
     """
     writer = _Writer({kind: name for name, kind in classes.items()})
     root = writer.value(thing)
-    objects = []
+    objects: list[Any] = []
     while len(objects) < len(writer.found):  # one after the other: a deep tree needs no deep recursion
         one = writer.found[len(objects)]
         own = one.packed() if hasattr(one, "packed") else vars(one)
@@ -105,7 +105,7 @@ class _Writer:
         return name, begin
 
     def array(self, values: np.ndarray) -> list[Any]:
-        order = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
+        order: Literal["C", "F"] = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
         return ["array", *self.flat(values.ravel(order)), list(values.shape), order]
 
     def bytes(self, values: bytes) -> list[Any]:
@@ -144,7 +144,7 @@ def unpack(told: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
         where it does not fit together, or names another class
     """
     try:
-        reader = _Reader(arrays, [classes[name].__new__(classes[name]) for name, _ in told["objects"]])
+        reader = _Reader(arrays, [object.__new__(classes[name]) for name, _ in told["objects"]])
         for made, (_, stored) in zip(reader.objects, told["objects"], strict=True):
             vars(made).update({str(name): reader.value(value) for name, value in stored.items()})
         return reader.value(told["root"])
