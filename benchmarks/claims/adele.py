@@ -173,7 +173,8 @@ TOO_SHORT = trials(
     "adele-short",
     ["seg-ce", "adele-correction-every", "adele-correction"],
     "a U-Net of 8 channels and 280 steps, too few to memorise the masks",
-    note="adele-correction-every corrects after every epoch, not every tenth. Measured before the longer setting was chosen.",
+    note="adele-correction-every corrects after every epoch, not every tenth. Measured before the longer setting was "
+    "chosen.",
 )
 VERDICTS = [
     Verdict(arm, "seg-ce", score, margin)
