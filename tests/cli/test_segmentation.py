@@ -62,6 +62,7 @@ def test_from_two_folders_to_masks(place):
     [
         (("--system", "adele", "--set", "variant=vox"), 2, "voc"),
         (("--system", "seg-ce", "--features", "a"), 2, "features"),
+        (("--system", "adele", "--set", "scales=[1.0"), 2, "scales must be a list"),
     ],
 )
 def test_wrong_usage_is_told_in_a_paragraph(place, arguments, code, says):
@@ -69,6 +70,14 @@ def test_wrong_usage_is_told_in_a_paragraph(place, arguments, code, says):
     assert done.exit_code == code, done.output
     assert says in done.output
     assert "Traceback" not in done.output
+
+
+def test_missing_masks_and_where_predictions_go_are_told(place):
+    done = errata("train", "images", "--label", "nowhere", "--system", "seg-ce", "--epochs", "1")
+    assert done.exit_code == 1
+    assert "there is no folder or file nowhere" in " ".join(done.output.split())
+    done = errata(*TRAIN, "--system", "seg-ce", "--out", "run")
+    assert "errata predict run SOURCE --out predictions\n" in done.output  # a folder of masks, not a table
 
 
 def test_bad_data_is_told_in_a_paragraph(place):

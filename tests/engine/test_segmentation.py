@@ -189,6 +189,17 @@ def test_held_out_images_get_their_rows_from_the_finished_network(arrays):
     assert (same.ledger.trust == run.ledger.trust).all()
 
 
+def test_a_class_that_is_corrected_before_it_is_learned_is_told(arrays, run):
+    images, masks, _ = arrays
+    hasty = train(images, masks, system="adele", model=tiny(), **{**FAST, **EARLY, "epochs": 2, "lr": 1e-4})
+    told = " ".join(hasty.ledger.meta["notes"])
+    assert hasty.metrics["switched_on"]
+    assert all(f"{name} (" in told for name in hasty.metrics["switched_on"])
+    assert "Look at the corrections of" in told
+    assert run[0].metrics["switched_on"]
+    assert "Look at the corrections of" not in " ".join(run[0].ledger.meta["notes"])
+
+
 def test_images_without_a_mask_and_grey_images(arrays):
     images, masks, _ = arrays
     masks = masks.copy()
@@ -213,6 +224,9 @@ def test_images_without_a_mask_and_grey_images(arrays):
         ({"validation": 1.5}, ParameterError, "validation"),
         ({"resume": True}, ParameterError, "resume needs"),
         ({"validation": 0.9}, DataError, "two are the least"),
+        ({"scales": "[0.7"}, ParameterError, r"scales must be a list.*'\[0.7'"),
+        ({"scales": 1.0}, ParameterError, "scales must be a list"),
+        ({"r": "much"}, ParameterError, "r must be a number, such as 0.9; got 'much'"),
     ],
 )
 def test_what_is_refused(arrays, options, error, match):

@@ -150,8 +150,12 @@ def train(
 
 def _show(talk: Talk, run: Run, measured: dict[str, Any] | None, folder: Path) -> None:
     from errata.cli._show import ledger_panel, metrics_table
+    from errata.kinds import kind_of
 
     columns = {"training": run.metrics, **({"clean test": measured} if measured else {})}
     talk.say(ledger_panel(run.ledger, f"Ledger of {run.ledger.meta.get('system', 'the run')}"), metrics_table(columns))
+    for note in run.ledger.meta.get("notes", ()):
+        talk.note(note)
     talk.paths({"run": folder, "report": folder / "report.html", "ledger": folder / "ledger.parquet"})
-    talk.say(f"\nNext: errata predict {folder} SOURCE --out predictions.csv")
+    place = "predictions" if kind_of(run.about.get("task")).predicts_files else "predictions.csv"
+    talk.say(f"\nNext: errata predict {folder} SOURCE --out {place}")

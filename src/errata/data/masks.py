@@ -101,6 +101,8 @@ def _open(source: Any, sides: int, what: str, check: Callable[[np.ndarray, str],
         path = Path(source).expanduser()
         if path.is_dir():
             return _folder(path, sides, what, check)
+        if not path.exists():
+            raise DataError(f"{what}: there is no folder or file {path}.")
         return _array(_load(path, what), sides, what, str(path), check)
     if hasattr(source, "detach"):
         source = source.detach().cpu().numpy()

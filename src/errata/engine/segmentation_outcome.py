@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["finish"]
 
+HALF_LEARNED = 0.5  # training IoU below which a bent curve says more likely that learning paused than that it ended
+
 
 def finish(task: SegmentationTask, fitted: Fitted, about: dict[str, Any], select: str, device: str) -> SegmentationRun:
     """The run of a finished training; images held out, or without a mask, get their rows from the finished network."""
@@ -104,6 +106,17 @@ def _switched_on(task: SegmentationTask) -> dict[str, int]:
     return {name: int(epoch) + 1 for name, epoch in zip(task.data.classes, since) if epoch >= 0}
 
 
+def _too_early(task: SegmentationTask) -> dict[str, float]:
+    """The classes that were switched on while the network agreed with less than half of their masks, with that IoU."""
+    curves, epochs = task.system.monitor.curves, max(1, task.system.evidence.epoch + 1)
+    found = {}
+    for name, epoch in _switched_on(task).items():
+        values = curves[: -(-epoch * len(curves) // epochs), task.data.classes.index(name)]
+        if len(values) and values[-1] < HALF_LEARNED:
+            found[name] = float(values[-1])
+    return found
+
+
 def _notes(task: SegmentationTask) -> list[str]:
     masks = getattr(task.system, "masks", None)
     if masks is None:
@@ -113,8 +126,15 @@ def _notes(task: SegmentationTask) -> list[str]:
         return ["No class was switched on, so no mask was changed: early learning had not ended by the last epoch."]
     told = ", ".join(f"{name} (epoch {epoch})" for name, epoch in on.items())
     changed = _changed(task)
+    early = ", ".join(f"{name} ({iou:.0%})" for name, iou in _too_early(task).items())
+    doubt = [
+        f"Look at the corrections of {early} before you use them: they began while the training IoU of the class was as "
+        "low as that. A network that has not learned a class yet erases it. More steps (more epochs or images, smaller "
+        "batches) or larger images help."
+    ]
     return [
         f"Masks were corrected from when a class's training curve had bent: {told}.",
+        *(doubt if early else []),
         f"{changed['pixels']:,} pixels ({changed['share']:.1%}) in {changed['images']:,} images differ from the given "
         "masks; they are in the folder masks/.",
     ]

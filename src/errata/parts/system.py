@@ -67,6 +67,18 @@ class System(pl.LightningModule):
     passes: ClassVar[int] = 1
     """How often an epoch goes over the data; ``errata.train`` makes the loader accordingly."""
 
+    def __new__(cls, *args: Any, **settings: Any) -> Any:
+        """Say which hyper-parameter is no number, or no list, before any system compares it with one."""
+        doubtful = {name: value for name, value in settings.items() if isinstance(value, (str, int, float))}
+        defaults = cls.hyperparameters() if doubtful else {}
+        for name, value in doubtful.items():
+            default = defaults.get(name)
+            if isinstance(default, (int, float)) and isinstance(value, str):
+                raise ParameterError(f"{name} must be a number, such as {default!r}; got {value!r}.")
+            if isinstance(default, (tuple, list)):
+                raise ParameterError(f"{name} must be a list, such as {list(default)!r}; got {value!r}.")
+        return super().__new__(cls)
+
     def __init__(
         self,
         model: nn.Module,
