@@ -41,6 +41,7 @@ class Trials:
     scores : the scores to show, with the words for their column; shares in [0, 1] unless ``percent`` is False
     settings : every choice that was made, for the record
     percent : show scores as percentages
+    first_seed : a later one, where the first were seen before the last change
     """
 
     name: str
@@ -51,6 +52,7 @@ class Trials:
     settings: Mapping[str, Any] = field(default_factory=dict)
     percent: bool = True
     note: str = ""
+    first_seed: int = FIRST_SEED
 
     def __post_init__(self) -> None:
         self.path = Path(RESULTS) / f"claims-{self.name}.json"
@@ -63,7 +65,7 @@ class Trials:
         """Measure what is not kept yet; seeds in the outer loop, so that every arm has been seen early."""
         if again:
             self.cells = [c for c in self.cells if only_arms is not None and c["arm"] not in only_arms]
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for seed in range(self.first_seed, self.first_seed + seeds):
             for arm in self.arms:
                 if only_arms is not None and arm not in only_arms:
                     continue

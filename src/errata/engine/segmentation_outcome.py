@@ -128,9 +128,9 @@ def _notes(task: SegmentationTask) -> list[str]:
     changed = _changed(task)
     early = ", ".join(f"{name} ({iou:.0%})" for name, iou in _too_early(task).items())
     doubt = [
-        f"Look at the corrections of {early} before you use them: they began while the training IoU of the class was as "
-        "low as that. A network that has not learned a class yet erases it. More steps (more epochs or images, smaller "
-        "batches) or larger images help."
+        f"Look at the corrections of {early} before you use them: they began while the training IoU of the class was "
+        "as low as that. A network that has not learned a class yet erases it. More steps (more epochs or images, "
+        "smaller batches) or larger images help."
     ]
     return [
         f"Masks were corrected from when a class's training curve had bent: {told}.",

@@ -135,13 +135,18 @@ def update_epoch(x: Any, values: Any, r: float = 0.9, last: int = 16) -> float:
 def flat_start(values: Sequence[float] | NDArray[np.floating], least: float = 0.1) -> int:
     """How many first values to cut: those before the first rise of at least ``least`` from one to the next.
 
+    The first value has risen from 0. (The authors count from the second value on. A class that the network knows after
+    its first epoch then shows no such rise at all, its whole curve is cut, and it is never switched on.)
+
     Examples
     --------
-    >>> flat_start([0.02, 0.03, 0.3, 0.5, 0.52]), flat_start([0.0, 0.2, 0.3]), flat_start([0.1, 0.15])
-    (1, 0, 1)
+    >>> flat_start([0.02, 0.03, 0.3, 0.5, 0.52]), flat_start([0.0, 0.2, 0.3]), flat_start([0.01, 0.02, 0.03])
+    (1, 0, 2)
+    >>> flat_start([0.66, 0.72, 0.74, 0.77])
+    0
     """
-    rises = np.flatnonzero(np.diff(np.asarray(values, dtype=np.float64)) >= least)
-    return int(rises[0]) if len(rises) else max(0, len(values) - 1)
+    rises = np.flatnonzero(np.diff(np.asarray(values, dtype=np.float64), prepend=0.0) >= least)
+    return max(0, int(rises[0]) - 1) if len(rises) else max(0, len(values) - 1)
 
 
 class CurveMonitor(Kept):
@@ -151,7 +156,8 @@ class CurveMonitor(Kept):
     ----------
     num_classes : C
     r : share of the first epoch's slope that must be lost, in [0, 1]
-    cut_flat : cut the flat start of a curve: the first values before a rise of at least so much; None for no cut
+    cut_flat : cut the flat start of a curve: the first values before a rise of at least so much, see ``flat_start``;
+        None for no cut
 
     Notes
     -----

@@ -122,7 +122,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     tau_fg, tau_bg : medical: a pixel changes where the prediction is surer than this, in [0.5, 1]
     correct_freq : medical: a class is corrected when it is switched on, and after each so many epochs
     logic_255 : medical: pixels that are predicted background, but aren't in the mask, are ignored from then on
-    min_increment : medical: a curve is read from its first rise of so much within an epoch
+    min_increment : medical: a curve is read from its first rise of so much within an epoch; the first epoch's is from 0
     tau : VOC: a pixel changes where the prediction is surer than this, in [0, 1]
     eval_interval : VOC: steps over which one value of the curves is counted
     views_scales : VOC: scales at which the training images are predicted to correct them
@@ -138,7 +138,8 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     -----
     The authors use SGD, lr 0.01 and momentum 0.99 for SegTHOR; lr 0.001, momentum 0.9 and weight decay 5e-4 for VOC.
     ``masks`` holds the given and the current masks, with the history of all corrections. The dense CRF that the authors
-    may add for VOC is left out.
+    may add for VOC is left out. One rule is not theirs: a class that the network knows after its first epoch is watched
+    from there; by their code it is never corrected (``parts.training_curve.flat_start``).
 
     Examples
     --------
