@@ -92,6 +92,16 @@ def test_what_is_refused(folders, tmp_path):
         read_segmentation(images, masks, image_size=3)
 
 
+def test_numbers_too_large_for_a_class_are_not_wrapped_round():
+    images, mask = np.zeros((2, 3, 8, 8), dtype=np.uint8), np.zeros((2, 8, 8), dtype=np.uint16)
+    mask[1, 3, 4] = 400  # 144 as a byte
+    with pytest.raises(DataError, match=r"holds 400 at pixel \(4, 3\), and the classes are 0 to 249"):
+        read_segmentation(images, mask)
+    mask[1, 3, 4] = 255
+    with pytest.raises(DataError, match="black and white, 0 and 255, must be numbered 0 and 1"):
+        read_segmentation(images, mask)
+
+
 def test_arrays(folders):
     images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     masks = np.zeros((3, 8, 8), dtype=np.int64)

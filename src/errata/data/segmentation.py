@@ -138,15 +138,15 @@ class SegmentationData:
                 "A mask must have the size of its image."
             )
         void = mask == self.ignore
-        if self.classes:
-            odd = ~void & ((mask < 0) | (mask >= len(self.classes)))
-            if odd.any():
-                y, x = np.argwhere(odd)[0].tolist()
-                raise DataError(
-                    f"The mask {name} holds {mask[y, x]} at pixel ({x}, {y}), and the classes are 0 to "
-                    f"{len(self.classes) - 1}; {self.ignore} stands for none. Name all classes, or say with ignore= "
-                    "which number means none."
-                )
+        most = len(self.classes) or MOST_CLASSES
+        odd = ~void & ((mask < 0) | (mask >= most))
+        if odd.any():
+            y, x = np.argwhere(odd)[0].tolist()
+            todo = "Name all classes" if self.classes else f"Number the classes from 0 on, {MOST_CLASSES} at most"
+            raise DataError(
+                f"The mask {name} holds {mask[y, x]} at pixel ({x}, {y}), and the classes are 0 to {most - 1}; "
+                f"{self.ignore} stands for none. {todo}, or say with ignore= which number means none."
+            )
         return np.where(void, IGNORE, mask).astype(np.uint8)
 
     def every_mask(self) -> Iterator[NDArray[np.uint8]]:
@@ -283,7 +283,12 @@ def _take_masks(data: SegmentationData, names: list[str] | None) -> None:
     source = data.masks.source if data.masks is not None else ""
     if len(occur) < 2:
         only = "no class at all" if not len(occur) else f"the class {occur[0]} alone"
-        raise DataError(f"The masks in {source} hold {only}; there is nothing to tell apart.")
+        black_and_white = (
+            ""
+            if not counts[IGNORE] or data.ignore != IGNORE
+            else (f" {IGNORE} stands for none: masks in black and white, 0 and {IGNORE}, must be numbered 0 and 1.")
+        )
+        raise DataError(f"The masks in {source} hold {only}; there is nothing to tell apart.{black_and_white}")
     data.given = given
     if names is None:
         data.classes = [str(c) for c in range(int(occur.max()) + 1)]
