@@ -27,7 +27,7 @@ from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["LEAST", "Checked", "random_order", "vouch_checked"]
+__all__ = ["LEAST", "Checked", "clopper_pearson", "random_order", "vouch_checked"]
 
 LEAST = 20
 """Rows checked at random from which on anything is told."""
@@ -180,12 +180,12 @@ def clopper_pearson(found: Any, seen: Any, covers: float = COVERS) -> tuple[np.n
     >>> low.round(2), high.round(2)
     (array([0.  , 0.22]), array([1.  , 0.78]))
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     found, seen = np.asarray(found, dtype=np.float64), np.asarray(seen, dtype=np.float64)
     tail = (1 - covers) / 2
-    low = np.where(found > 0, beta.ppf(tail, np.maximum(found, 0.5), seen - found + 1), 0.0)
-    high = np.where(found < seen, beta.ppf(1 - tail, found + 1, np.maximum(seen - found, 0.5)), 1.0)
+    low = np.where(found > 0, betaincinv(np.maximum(found, 0.5), seen - found + 1, tail), 0.0)
+    high = np.where(found < seen, betaincinv(found + 1, np.maximum(seen - found, 0.5), 1 - tail), 1.0)
     return low, high
 
 

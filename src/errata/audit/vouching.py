@@ -57,7 +57,7 @@ MISTAKEN = (0.05, 0.1)  # contradicted labels beyond those estimated wrong: from
 
 RULES = (
     "Errors that a model makes too, such as labels made by a rule or by another model, can’t be seen from the labels "
-    "alone: there are more of them than stated. Rows checked at random tell the truth: `errata review DIR --random "
+    "alone; where there are such, more is wrong than stated. Rows checked at random tell: `errata review DIR --random "
     "100`, then `errata vouch DIR`."
 )
 WEAKNESS = (
