@@ -9,7 +9,8 @@ model contradicts the label, which is how the checked rows were chosen.
 
 Without it, what ``errata.audit(test, run=..., pred_probs=...)`` does is scored once by the votes of five people (an
 error: fewer than three chose the given label), beside all of cleanlab's scores, with intervals from drawing the checked
-rows anew. The networks are trained by the command that stands in each run's folder, such as
+rows anew; and the same runs judge CIFAR-10N's labels of the rows that they held out, whose truth is known. The networks
+are trained by the command that stands in each run's folder, such as
 
     errata train cifar10n_train.parquet --label true_label --system ce --model resnet9 --epochs 5 --batch-size 256 \\
         --set lr=0.2 --set scheduler=one-cycle --precision bf16-mixed --validation 0.1 --seed 100 --out RUN
@@ -39,7 +40,7 @@ from errata.audit.neighbours import neighbours
 from errata.labels import ClassLabels
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-from finding import DATA, Problem, cleanlab_side
+from finding import DATA, Problem, cleanlab_side, pictures
 
 DRAWS = 3
 BOOTSTRAPS = 2000
@@ -150,14 +151,95 @@ def judge(test: Test, runs: Sequence[Any], python: str) -> dict[str, dict[str, A
     alone = confident(labels, test.probs)
     found["errata, probabilities alone"] = scores(wrong, alone.trust[checked])
     found["cleanlab normalized_margin"] |= scores(wrong, alone.columns["normalized_margin"][checked])
-    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    how: dict[str, Any] = {"label": "label", "classes": list(names), "progress": False, "image_column": "image"}
+    how: dict[str, Any] = {"label": "label", "classes": list(NAMES), "progress": False, "image_column": "image"}
     for which, given in {**{f"run {k}": run for k, run in enumerate(runs, start=100)}, "all runs": list(runs)}.items():
         for more, probs in {"": None, " and probabilities": test.probs}.items():
             ledger = errata.audit(TEST, run=given, pred_probs=probs, **how)
             found[f"errata, {which}{more}"] = scores(wrong, ledger.trust[checked])
             print(which + more, found[f"errata, {which}{more}"], flush=True)
     return found
+
+
+# -- people's labels of which the truth is known -----------------------------------------------------------------------
+
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LENGTHS = (0.1, 0.3, 0.6, 1.0, 1.5)
+"""Of the lists whose stated precision is compared with the real one, as shares of the number of wrong labels."""
+
+
+def noisy(runs: Sequence[Any]) -> list[dict[str, Any]]:
+    """CIFAR-10N's labels of the rows that each run held out, judged by it: what is found, and what is stated of it."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(DATA / "cifar10n_train.parquet")
+    found = []
+    for run in runs:
+        rows = np.flatnonzero(run.ledger.columns["held_out"])
+        part = table.take(rows)
+        x, true = pictures(part["image"]).transpose(0, 3, 1, 2), part["true_label"].to_numpy()
+        for column in ("aggregate_label", "random_label1", "worst_label"):
+            codes = part[column].to_numpy()
+            wrong = codes != true
+            ledger = errata.audit(np.ascontiguousarray(x), np.array(NAMES)[codes], run=run, progress=False)
+            listed = [max(1, round(share * wrong.sum())) for share in LENGTHS]
+            stated = [ledger.vouched.at(n) for n in listed]
+            real = [float(wrong[ledger.order[:n]].mean()) for n in listed]
+            found.append(
+                {
+                    "labels": column,
+                    "seed": run.about["seed"],
+                    "rows": len(rows),
+                    "wrong": float(wrong.mean()),
+                    "average_precision": float(average_precision_score(wrong, -ledger.trust)),
+                    "flagged": int(ledger.issue.sum()),
+                    "precision": float(wrong[ledger.issue].mean()),
+                    "recall": float(ledger.issue[wrong].mean()),
+                    "wrong_estimated": float(ledger.vouched.errors / len(rows)),
+                    "lists": [
+                        {"n": n, "real": r, "stated": s.precision, "low": s.low, "high": s.high}
+                        for n, r, s in zip(listed, real, stated)
+                    ],
+                }
+            )
+            print(found[-1], flush=True)
+    return found
+
+
+def table_of_noisy(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A row for each set of labels, means over the runs."""
+    rows = []
+    for labels in dict.fromkeys(one["labels"] for one in found):
+        own = [one for one in found if one["labels"] == labels]
+        lists = [part for one in own for part in one["lists"]]
+        over = max(part["stated"] - part["real"] for part in lists)
+        held = np.mean([part["low"] <= part["real"] <= part["high"] for part in lists])
+        means = {key: np.mean([one[key] for one in own]) for key in own[0] if key not in ("labels", "lists")}
+        rows.append(
+            [
+                labels,
+                *(f"{100 * means[key]:.1f}" for key in ("wrong", "wrong_estimated")),
+                f"{means['average_precision']:.3f}",
+                *(f"{100 * means[key]:.0f}" for key in ("precision", "recall")),
+                f"{100 * over:+.1f}",
+                f"{100 * held:.0f}",
+            ]
+        )
+    return {
+        "title": "People's labels of CIFAR-10 (CIFAR-10N) on rows that a run held out, judged by it",
+        "columns": [
+            "labels",
+            "wrong, %",
+            "estimated, %",
+            "average precision",
+            "precision of the flagged, %",
+            "recall, %",
+            "stated precision too high by at most",
+            "interval holds the truth, %",
+        ],
+        "rows": rows,
+        "note": f"Means of {len(found) // len(rows)} runs, {found[0]['rows']:,} rows each; the runs learned the "
+        "published labels of other rows. Lists of 10, 30, 60, 100 and 150 % of the number of wrong labels.",
+    }
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------
@@ -191,7 +273,8 @@ def main() -> None:
         payload["tables"] = [table_of_candidates(payload["candidates"], len(runs))]
     else:
         payload["methods"] = judge(test, runs, options.cleanlab_python)
-        payload["tables"] = [table_of_votes(payload["methods"], about)]
+        payload["noisy"] = noisy(runs)
+        payload["tables"] = [table_of_votes(payload["methods"], about), table_of_noisy(payload["noisy"])]
     for row in payload["tables"][0]["rows"]:
         print(*row, sep="\t")
     if not options.dry:
