@@ -96,9 +96,8 @@ def candidates(given: np.ndarray, probs: np.ndarray, seen: by_run.Seen) -> dict[
         found[f"{name}: opinion and neighbours"] = combine(labels, [as_opinion("confident", ledger), alike]).trust
     ranks = [rankdata(found[f"{name}: opinion"]) for name in ("cleanlab's probabilities", "the run")]
     found["mean of ranks: opinion"] = ranks[0] + ranks[1]
-    found["mean of ranks: opinion and neighbours"] = combine(
-        labels, [as_opinion("confident", confident(labels, p)) for p in (a, b)] + [alike]
-    ).trust
+    opinions = [as_opinion(name, confident(labels, p)) for name, p in (("confident", a), ("run", b))]
+    found["mean of ranks: opinion and neighbours"] = combine(labels, [*opinions, alike]).trust
     found["neighbours in the run's embedding"] = np.nan_to_num(alike.ledger.trust, nan=1.0)
     return found
 
@@ -259,6 +258,7 @@ def main() -> None:
     about = [
         {
             "command": run.about["command"],
+            "model": run.about["model"],
             "seconds": run.metrics["seconds"],
             "validation_accuracy": run.metrics.get("validation_accuracy"),
             "test_accuracy": float((one.probabilities.argmax(1) == test.given).mean()),
