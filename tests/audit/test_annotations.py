@@ -147,7 +147,7 @@ def test_what_cannot_be_brought_up_to_date_says_so():
     from errata.errors import LedgerError
 
     other = errata.Ledger([0, 1], [0, 1], [0.5, 0.5], classes=["x", "y"], meta={"method": "confident"})
-    with pytest.raises(LedgerError, match="is of one label per row. Audit all labels together"):
+    with pytest.raises(LedgerError, match=r"is of one label per row\. Audit all labels together"):
         audit(small(), earlier=other)
     before = audit(small(), aggregate="majority")
     before.meta["aggregate"] = "glad"

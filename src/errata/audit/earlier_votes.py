@@ -61,8 +61,8 @@ def read_earlier(earlier: Any) -> Earlier:
         old = ledger.meta.get("method") == "annotations"
         what = "was made before such audits kept their votes" if old else "is of one label per row"
         raise LedgerError(
-            f"Expected the audit of several people's labels, made by errata.audit(annotations=...); {told} {what}. Audit "
-            "all labels together, without 'earlier'."
+            f"Expected the audit of several people's labels, made by errata.audit(annotations=...); {told} {what}. "
+            "Audit all labels together, without 'earlier'."
         )
     aggregate = str(ledger.meta["aggregate"])
     if aggregate not in UPDATED:
