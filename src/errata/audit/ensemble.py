@@ -277,4 +277,4 @@ def _learning(
     from errata.audit import dynamics
 
     ledger = dynamics.audit(data, model=model, seed=seed, device=device, progress=progress, **training)
-    return Opinion("dynamics", ledger, ledger.columns["aum"], weight)
+    return Opinion("dynamics", ledger, ledger.columns["learning_margin"], weight)
