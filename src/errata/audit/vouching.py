@@ -49,6 +49,7 @@ LEAST_HEAD = 9
 FLATTER = 0.75  # for the lower end, times the strength: errors that follow from the item stand less at the head
 SHARPER = 3.0  # for the upper end
 FEWER, MORE = 0.5, 1.2  # for the ends of the number of errors, the first times the strength
+HALF = 0.5  # of what the first two estimates say is wrong in any case
 CLEAN = 0.01  # share of wrong labels that may be the model's mistakes in clean data too
 WEAK = 0.75  # strength under which it is said that the model is weak
 UNSETTLED = (1.5, 0.03)  # or where the largest estimate is more than so many times the best one, and so much more
@@ -103,18 +104,18 @@ def vouch(
     sample, given = np.asarray(pred_probs[rows], dtype=np.float64), codes[rows]
     share, transition = confident_share(given, sample)
     planted = plant(given, sample, transition)
-    best, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
-    strength = planted.strength(best)
+    best, least, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
+    strength = planted.strength(least)
     slope = sharpness(codes, pred_probs)
     n = _lengths(len(listed))
     score = own[listed].astype(np.float32)
     precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0))[n - 1]
-    low = _heads(score, max(0.0, best * strength**0.5 - CLEAN), FLATTER * strength * min(slope, 1.0))[n - 1]
+    low = _heads(score, max(0.0, least * strength**0.5 - CLEAN), FLATTER * strength * min(slope, 1.0))[n - 1]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
     low = np.minimum(low, precision)
     errors = best * len(listed)
     found = precision * n
-    weak = strength < WEAK or most > UNSETTLED[0] * best + UNSETTLED[1]
+    weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
     return Vouched(
         n,
         precision,
@@ -123,7 +124,7 @@ def vouch(
         np.clip(found / max(errors, 1e-9), 0.0, 1.0),
         np.maximum(errors - found, 0.0),
         errors,
-        errors_low=FEWER * strength * errors,
+        errors_low=FEWER * strength * least * len(listed),
         errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
@@ -236,15 +237,18 @@ def plant(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> 
     return Planted(min(0.95, float(given[best] / max(planted[best], 1e-9))), float((planted + below).mean() / 2))
 
 
-def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float]:
-    """The best estimate of the share of wrong labels, the largest, and how far the first two settle it, in [0, 1].
+def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float, float]:
+    """The best estimate of the share of wrong labels, the least and the largest, and how far it is settled, in [0, 1].
 
     Where the model contradicts hardly more labels than the first two estimates say are wrong, it makes few mistakes of
-    its own, and these two are right even for errors that follow from the item; else the smallest of the three is taken.
+    its own, and these two are right even for errors that follow from the item: it is settled. Else the smallest of the
+    three is the least; the best is half of the first two at least, as planted errors tell too little of much noise that
+    follows from the item.
     """
     counted = min(joint, surest)
     settled = float(np.clip((MISTAKEN[1] - (contradicted - counted)) / (MISTAKEN[1] - MISTAKEN[0]), 0.0, 1.0))
-    return settled * counted + (1 - settled) * min(counted, planted), max(planted, counted), settled
+    least = settled * counted + (1 - settled) * min(counted, planted)
+    return max(least, HALF * counted), least, max(planted, counted), settled
 
 
 def _sample(codes: np.ndarray, classes: int) -> np.ndarray:
