@@ -34,9 +34,10 @@ import numpy as np
 
 from errata.audit.trust import sharpness, shifted_odds
 from errata.labels import MISSING
+from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["Planted", "confident_share", "plant", "vouch"]
+__all__ = ["Planted", "confident_share", "plant", "vouch", "vouched_for"]
 
 LENGTHS = 160  # at most so many lengths of the list are told
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
@@ -128,6 +129,19 @@ def vouch(
         errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
+
+
+def vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
+    """The ledger, its list's precision estimated when it is first asked for.
+
+    Parameters
+    ----------
+    ledger : with the column ``self_confidence``, by whatever order
+    pred_probs : (N, K) out-of-sample probabilities
+    """
+    own = ledger.columns["self_confidence"]
+    ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
+    return ledger
 
 
 def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:
