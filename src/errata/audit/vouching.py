@@ -18,8 +18,9 @@ chances add up to the number of right labels; the mean over the head of the list
 *How far it may be off.* People's errors follow from the item, and so stand less at the head of the list than the
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
-flattened and the share is lowered by it. At the upper end stand the larger share and sharper odds. Each end is widened
-by the sampling error. How far to flatten was chosen on data with known errors, and is no law.
+flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
+At the upper end stand the larger share and sharper odds. Each end is widened by the sampling error. How far to flatten
+was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
@@ -111,12 +112,13 @@ def vouch(
     n = _lengths(len(listed))
     score = own[listed].astype(np.float32)
     precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0))[n - 1]
-    low = _heads(score, max(0.0, least * strength**0.5 - CLEAN), FLATTER * strength * min(slope, 1.0))[n - 1]
+    weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
+    share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
+    low = _heads(fair(score, codes[listed]), share_low, FLATTER * strength * min(slope, 1.0))[n - 1]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
     low = np.minimum(low, precision)
     errors = best * len(listed)
     found = precision * n
-    weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
     return Vouched(
         n,
         precision,
@@ -249,6 +251,18 @@ def plant(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> 
     bound = upper / np.maximum(lower, 1e-9)
     best = int(np.argmin(bound[LEAST_HEAD:])) + LEAST_HEAD
     return Planted(min(0.95, float(given[best] / max(planted[best], 1e-9))), float((planted + below).mean() / 2))
+
+
+def fair(score: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(M,) float32, the scores of rows whose class the model seldom believes in, raised as if it did.
+
+    A rare class that a model never predicts is no proof against its labels, though they score lowest of all.
+    """
+    totals = np.bincount(codes, minlength=int(codes.max()) + 1)
+    means = np.bincount(codes, weights=score, minlength=len(totals)) / np.maximum(totals, 1)
+    known = means[totals > 0]
+    raised = float(np.median(known)) / np.maximum(means, 1e-9)
+    return np.clip(score * np.maximum(raised, 1.0)[codes], 0.0, 1.0).astype(np.float32)
 
 
 def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float, float]:
