@@ -195,7 +195,7 @@ def noisy(runs: Sequence[Any]) -> list[dict[str, Any]]:
                     "recall": float(ledger.issue[wrong].mean()),
                     "wrong_estimated": float(ledger.vouched.errors / len(rows)),
                     "lists": [
-                        {"n": n, "real": r, "stated": s.precision, "low": s.low, "high": s.high}
+                        {"n": n, "real": r, "stated": s["precision"], "low": s["low"], "high": s["high"]}
                         for n, r, s in zip(listed, real, stated)
                     ],
                 }
