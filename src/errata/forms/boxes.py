@@ -69,10 +69,13 @@ class BoxesForm(Form):
         """The image's name in the data."""
         return self.boxes.names[self._number(position)]
 
+    def of(self, labels: Boxes, number: int) -> list[Box]:
+        some = labels.of(number)
+        names = [labels.classes[code] for code in labels.labels[some].tolist()]
+        return [Box(name, *corners) for name, corners in zip(names, labels.corners[some].tolist())]
+
     def given(self, position: int) -> list[Box]:
-        some = self.boxes.of(self._number(position))
-        names = [self.boxes.classes[code] for code in self.boxes.labels[some].tolist()]
-        return [Box(name, *corners) for name, corners in zip(names, self.boxes.corners[some].tolist())]
+        return self.of(self.boxes, self._number(position))
 
     def proposed(self, position: int) -> list[Box]:
         """Swapped classes exchanged, badly located boxes moved, overlooked ones added; the rest as given."""
@@ -81,7 +84,8 @@ class BoxesForm(Form):
         for kind, word, *corners in self._flagged.get(self.ledger.index[position], []):
             box, seen = tuple(corners[:4]), tuple(corners[4:])
             if kind == "overlooked":
-                added.append(Box(word, *box))
+                if not any(one.label == word and _close(one.corners, box, 1e-6) for one in new):  # not yet there
+                    added.append(Box(word, *box))
                 continue
             place = next((i for i, one in enumerate(new) if _close(one.corners, box, 0.0)), None)
             if place is not None and kind == "swapped":

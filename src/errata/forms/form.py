@@ -88,6 +88,9 @@ class Form(ABC):
     task = ""
     names: list[str]
 
+    moved: Mapping[int, int] | None = None
+    """Where rows stand now, in data from which some were dropped."""
+
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.names = [str(name) for name in ledger.meta.get("label_names") or []]
@@ -96,7 +99,20 @@ class Form(ABC):
         """Where a row of the ledger stands in the data."""
         if self.ledger.index.dtype.kind not in "iu":
             raise LedgerError(f"The ledger's rows have names, such as {self.ledger.index[0]!r}; numbers are needed.")
-        return int(self.ledger.index[position])
+        row = int(self.ledger.index[position])
+        if self.moved is None:
+            return row
+        if row not in self.moved:
+            raise DataError(f"expected row {row} in the data; it was dropped from them")
+        return self.moved[row]
+
+    def place(self, position: int) -> int:
+        """Where a row's label stands among those of the data."""
+        return self.row(position)
+
+    def of(self, labels: Any, number: int) -> Any:
+        """The label of an item in labels of the form's own sort, such as those of a corrected copy."""
+        raise NotImplementedError
 
     @abstractmethod
     def given(self, position: int) -> Any:

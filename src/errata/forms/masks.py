@@ -49,9 +49,9 @@ class MasksForm(Form):
 
     def file(self, position: int) -> str:
         """The name of an item's mask."""
-        return self.masks.names[self._number(position)]
+        return self.masks.names[self.place(position)]
 
-    def _number(self, position: int) -> int:
+    def place(self, position: int) -> int:
         own = self.ledger.columns.get("mask", self.ledger.columns.get("image"))
         name = "" if own is None else Path(str(own[position])).name
         number = self._place.get(name, self.row(position) if "mask" not in self.ledger.columns else -1)
@@ -59,8 +59,11 @@ class MasksForm(Form):
             raise DataError(f"expected a mask named {name or self.row(position)} in {self.masks.source}")
         return number
 
+    def of(self, labels: Stack, number: int) -> Mask:
+        return labels[number]
+
     def given(self, position: int) -> Mask:
-        return self.masks[self._number(position)]
+        return self.masks[self.place(position)]
 
     def proposed(self, position: int) -> Mask:
         new = self.given(position).copy()

@@ -47,14 +47,14 @@ class TokensForm(Form):
         self.sentences = sentences
         labels = ledger.meta.get("label_names") or []
         self._by_word = {str(name): name for name in labels}
-        self.code = Code(labels, (self._of(i) for i in range(min(SAMPLE, len(sentences)))))
+        self.code = Code(labels, (self.of(sentences, i) for i in range(min(SAMPLE, len(sentences)))))
         self.names = self.code.types
 
-    def _of(self, number: int) -> list[Any]:
-        start, stop = self.sentences.offsets[number : number + 2]
-        if self.sentences.labels is None:
+    def of(self, labels: Sentences, number: int) -> list[Any]:
+        start, stop = labels.offsets[number : number + 2]
+        if labels.labels is None:
             return [None] * int(stop - start)
-        return list(self.sentences.labels[start:stop])
+        return list(labels.labels[start:stop])
 
     def tokens(self, position: int) -> list[str]:
         """The tokens of an item's sentence."""
@@ -69,7 +69,7 @@ class TokensForm(Form):
         return row
 
     def given(self, position: int) -> list[Any]:
-        return self._of(self._number(position))
+        return self.of(self.sentences, self._number(position))
 
     def proposed(self, position: int) -> list[Any]:
         new = self.given(position)
