@@ -170,6 +170,9 @@ def correct_columns(
     plans = [(name, _plan(form, name, decided, targets, drop)) for name in form.names]
     wanted = [(name, plan) for name, plan in plans if any(c.new for c in plan.provenance.changes)] or plans[:1]
     options = {**reading, "classes": _truths}
+    for name, plan in plans:  # also those that stay must be as they were
+        labels = open_source(path, name, options, plan.classes).labels
+        plan.fit(labels, str(path), earlier=_of_column(earlier, name, plan))
     outcome: list[Any] = []
     with tempfile.TemporaryDirectory() as scratch:
         current, edited = path, False

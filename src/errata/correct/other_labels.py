@@ -18,6 +18,8 @@ from errata.correct.plan import make_plan
 from errata.correct.provenance import Provenance
 from errata.errors import DataError
 from errata.forms import Form, form_of, place_of_labels, task_of
+from errata.forms.boxes import BoxesForm
+from errata.forms.masks import MasksForm
 from errata.forms.sets import SetsForm
 from errata.forms.tokens import TokensForm
 from errata.ledger import Ledger
@@ -65,13 +67,12 @@ def open_items(task: str, path: Path, reading: Mapping[str, Any]) -> ItemSource:
     from errata.correct.maskfiles import MaskArray, MaskFolder
     from errata.correct.sentences import ConllFile, SentenceLines
 
-    kinds: dict[str, type[Any]] = {"tokens": ConllFile, "boxes": CocoFile, "segmentation": MaskArray}
-    kind = kinds[task]
-    if task == "tokens" and ending_of(path) in (".jsonl", ".ndjson", ".json"):
-        kind = SentenceLines
-    elif path.is_dir():
-        kind = {"boxes": YoloFolder, "segmentation": MaskFolder}.get(task, kind)
-    return kind(path, reading)
+    if task == "tokens":
+        lines = ending_of(path) in (".jsonl", ".ndjson", ".json")
+        return SentenceLines(path, reading) if lines else ConllFile(path, reading)
+    if task == "boxes":
+        return YoloFolder(path, reading) if path.is_dir() else CocoFile(path, reading)
+    return MaskFolder(path, reading) if path.is_dir() else MaskArray(path, reading)
 
 
 def correct_file(
@@ -192,15 +193,13 @@ class _Held:
 
 
 def _shown(form: Form, position: int, new: Any) -> dict[str, Any]:
+    """What a row of the table holds."""
     label = form.given(position) if new is None else new
     if isinstance(form, TokensForm):
         return {"tokens": form.tokens(position), "labels": label}
-    if form.task == "boxes":
-        return {
-            "image": form.image(position),
-            "boxes": [tuple(b.corners) for b in label],  # type: ignore[attr-defined]
-            "labels": [b.label for b in label],
-        }
-    if form.task == "segmentation":
-        return {"image": form.file(position), "mask": label}  # type: ignore[attr-defined]
+    if isinstance(form, BoxesForm):
+        corners = [tuple(box.corners) for box in label]
+        return {"image": form.image(position), "boxes": corners, "labels": [box.label for box in label]}
+    if isinstance(form, MasksForm):
+        return {"image": form.file(position), "mask": label}
     return {"label": label}

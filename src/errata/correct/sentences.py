@@ -31,7 +31,7 @@ class ConllFile(ItemSource):
     def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
         self.reading = dict(reading)
         super().__init__(path, self.again(path))
-        self.column = int(self.reading.get("label") or -1) if self.reading.get("label") is not None else -1
+        self.column = int(self.reading["label"]) if self.reading.get("label") is not None else -1
         self.separator = self.reading.get("separator")
 
     def again(self, out: Path) -> Any:

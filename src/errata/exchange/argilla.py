@@ -26,7 +26,8 @@ from errata.exchange.label_studio import picture_address
 __all__ = ["dump", "read", "records", "user_id"]
 
 PEOPLE = uuid.UUID("5ac1b33e-3b1f-4d0f-9e5e-0e77a7a00001")  # reviewers' names become ids below it
-LEFT = ("draft", "pending")  # not handed in
+PENDING = "pending"
+LEFT = ("draft", PENDING)  # not handed in; nested records tell it of the record only
 
 
 def dump(some: Iterable[Item], classes: Sequence[str], url: str | None = None) -> bytes:
@@ -168,7 +169,8 @@ def _responses(record: dict[str, Any], name: str, where: str) -> Iterator[tuple[
         if not isinstance(response, dict) or "value" not in response:
             raise fault(where, f"responses to '{name}' with a value", response)
         user = response.get("user_id")
-        yield "" if user is None else str(user), response["value"], str(response.get("status") or "submitted")
+        state = response.get("status") or (PENDING if record.get("status") == PENDING else "submitted")
+        yield "" if user is None else str(user), response["value"], str(state)
 
 
 def _decided(said: dict[str, Any], row: Any, where: str, known: Known, reviewer: str) -> list[Answer]:

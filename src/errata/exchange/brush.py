@@ -82,6 +82,8 @@ def unpacked(stream: Sequence[int], height: int, width: int) -> NDArray[np.bool_
                 raise ValueError
             values[at : at + length] = reader.numbers(1 if repeated else length, word)
             at += length
+    except DataError:
+        raise
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"expected a brush's run lengths (bytes); found {str(stream)[:60]}") from error
     return values[CHANNELS - 1 :: CHANNELS].reshape(height, width) > 0

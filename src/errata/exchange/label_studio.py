@@ -232,7 +232,8 @@ def _minimal_values(told: Any, task: str, where: str) -> list[dict[str, Any]]:
     if task == "multilabel":
         return [{"choices": [told]} if isinstance(told, str) else told]
     if task == "regression":
-        return [{"number": told[0] if isinstance(told, list) and len(told) == 1 else told}]
+        told = told[0] if isinstance(told, list) and len(told) == 1 else told
+        return [told if isinstance(told, dict) else {"number": told}]
     if not isinstance(told, list) or any(not isinstance(value, dict) for value in told):
         raise fault(where, f"a list of regions in '{LABEL}'", told)
     return told

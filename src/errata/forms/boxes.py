@@ -150,19 +150,19 @@ class BoxesForm(Form):
         return "; ".join(_told(box) for box in label) or "no box"
 
     def settled(self, position: int, label: Sequence[Box], near: float) -> list[Box]:
-        """Boxes that came back, with those as they were that moved by no more than rounding does.
+        """Boxes that came back, with those as they were, given or proposed, that moved by no more than rounding does.
 
         Parameters
         ----------
         near : how far a corner may have moved, in the unit of the data
         """
-        given, taken = self.given(position), set()
+        sent, taken = [*self.given(position), *self.proposed(position)], set()
         found: list[Box] = []
         for box in label:
-            place = next((i for i, one in enumerate(given) if i not in taken and _close(one[1:], box[1:], near)), None)
-            if place is not None:
-                taken.add(place)
-                box = given[place]._replace(label=box.label)
+            at = next((i for i, one in enumerate(sent) if i not in taken and _close(one.corners, box[1:], near)), None)
+            if at is not None:
+                taken.add(at)
+                box = sent[at]._replace(label=box.label)
             found.append(box)
         return found
 
