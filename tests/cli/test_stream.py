@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import errata
@@ -101,3 +102,54 @@ def test_training_by_the_other_door(run, here):
     told = run("train", "log.csv", "--label", "3", "--system", "ihomer", "--out", "a", "--json")
     assert told.code == 0, told.err
     assert told.json["metrics"]["events"] == 160
+
+
+def test_predicting_new_events(run, here):
+    write(here / "log.csv")
+    assert run("stream", "log.csv", "--label", "low,high,big", "--out", "done", "--set", "n_min=50").code == 0
+    (here / "log.csv").unlink()  # the model is in the folder
+    rows = ["f1,f0"] + [f"{b:.4f},{a:.4f}" for a, b in np.random.default_rng(1).random((40, 2))]
+    (here / "new.csv").write_text("\n".join(rows) + "\n")
+    told = run("predict", "done", "new.csv", "--out", "p.csv", "--json", "--proba")
+    assert told.code == 0, told.err
+    assert told.json["rows"] == 40
+    found = pd.read_csv(here / "p.csv", keep_default_na=False)
+    assert list(found.columns) == ["row", "labels", "p_low", "p_high", "p_big"]
+    assert told.json["predicted"]["low"] == found["labels"].str.contains("low").sum()
+    wanted = np.where(np.random.default_rng(1).random((40, 2))[:, 0] < 0.5, "low", "high")
+    assert np.mean([name in labels.split("|") for name, labels in zip(wanted, found["labels"])]) > 0.85
+    (here / "new.jsonl").write_text('{"f0": 0.1}\n{"f0": 0.9, "low": 1}\n')
+    told = run("predict", "done", "new.jsonl", "--out", "p.jsonl")
+    assert told.code == 0, told.err
+    assert "lacks 1 features of the run: 'f1'" in told.err
+    assert len((here / "p.jsonl").read_text().splitlines()) == 2
+    (here / "other.csv").write_text("g0,g1\n1,2\n")
+    assert "none of the 2 features" in run("predict", "done", "other.csv", "--out", "o.csv").paragraph
+    assert "for images" in run("predict", "done", "new.csv", "--out", "o.csv", "--image-size", "8").paragraph
+    (here / "done" / "model.npz").write_bytes(b"PK")
+    assert "is damaged" in run("predict", "done", "new.csv", "--out", "o.csv").paragraph
+    assert not (here / "o.csv").exists()
+
+
+def test_a_stream_killed_goes_on_to_the_same_end(run, here):
+    """SIGKILL: nothing is written any more; the last snapshot holds."""
+    write(here / "log.csv", rows=500)
+    often = (
+        "import sys, errata.engine.streams as s; s.run.__kwdefaults__['snapshot_every'] = 0.1; "
+        "from errata.cli import app; app(sys.argv[1:])"
+    )
+    arguments = ["stream", "log.csv", "--label", "3", "--quiet"]
+    process = subprocess.Popen([sys.executable, "-c", often, *arguments, "--out", "a"])
+    deadline = time.monotonic() + 60
+    while not (here / "a" / "snapshot.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert not (here / "a" / "ledger.parquet").exists()
+    assert run(*arguments, "--out", "a", "--resume").code == 0
+    assert run(*arguments, "--out", "b").code == 0
+    first, second = (errata.Ledger.load(here / name).table.astype(str) for name in ("a", "b"))
+    assert first.equals(second)
+    for folder in ("a", "b"):
+        assert run("predict", folder, "log.csv", "--out", f"{folder}.csv", "--proba").code == 0
+    assert (here / "a.csv").read_bytes() == (here / "b.csv").read_bytes()

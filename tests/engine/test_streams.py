@@ -39,6 +39,17 @@ def table(tmp_path):
     return path
 
 
+class Stopped(Exception):
+    """In place of a power cut."""
+
+
+def stopping(flow, at, error):
+    for t, event in enumerate(flow):
+        if t == at:
+            raise error
+        yield event
+
+
 class Spy(IHomer):
     """Remembers in which order it was asked and taught."""
 
@@ -141,6 +152,13 @@ def test_train_saves_loads_and_predicts(tmp_path, table):
     assert again.predict(new) == done.predict(new)
     assert not (tmp_path / "run" / "snapshot.npz").exists()
     assert "Clusters of labels over time" in (tmp_path / "run" / "report.html").read_text()
+    p = again.predict_proba(new)
+    assert p.shape == (20, 3)
+    assert [{n for n, v in zip(again.classes, row) if v > 0.5} for row in p] == [
+        set(names) for names in done.predict(new)
+    ]
+    (tmp_path / "run" / "model.npz").unlink()  # as of a model that can't be stored
+    assert errata.Run.load(tmp_path / "run").predict(new) == done.predict(new)
     table.write_text(table.read_text().replace("0.", "1.", 400))
     with pytest.raises(LoadError, match="not the one that was read before"):
         errata.Run.load(tmp_path / "run").predict(new)
@@ -149,23 +167,41 @@ def test_train_saves_loads_and_predicts(tmp_path, table):
         errata.Run.load(tmp_path / "run").predict(new)
 
 
+def test_a_run_needs_its_stream_no_longer(tmp_path, table):
+    done = streams.train(table, label=3, out=tmp_path / "run", progress=False, n_min=50)
+    told = pd.read_csv(table)
+    table.unlink()
+    again = errata.Run.load(tmp_path / "run")
+    bare = told[["f2", "f0", "f1"]]  # in another order, and without labels
+    assert again.predict(bare) == again.predict(told) == done.predict(told)
+    again.save(tmp_path / "copy")
+    assert errata.Run.load(tmp_path / "copy").predict(bare) == done.predict(told)
+    assert again.missing(again.events(bare[["f0"]])) == ["f1", "f2"]
+    with pytest.raises(DataError, match="none of the 3 features"):
+        again.missing(again.events([{"g0": 1.0}]))
+    for x, y in events(60, seed=8):  # it goes on learning as the one that was not stored
+        done.model.learn_one(x, y)
+        again.model.learn_one(x, y)
+        assert done.model.predict_proba_one(x) == again.model.predict_proba_one(x)
+
+
+def test_a_snapshot_holds_the_model(tmp_path):
+    """What was learned before it is not learned again."""
+    with pytest.raises(Stopped):
+        streams.run(stopping(events(), 205, Stopped()), IHomer(), out=tmp_path, progress=False, snapshot_every=0)
+    model = Spy()
+    done = streams.run(events(), model, out=tmp_path, progress=False, resume=True)
+    assert len(model.calls) == 2 * (300 - 192)  # the last snapshot was after 192
+    whole = streams.run(events(), IHomer(), progress=False)
+    pd.testing.assert_frame_equal(done.ledger.table, whole.ledger.table)
+
+
 def test_arrays_are_streams_too():
     x = np.random.default_rng(0).random((150, 2))
     done = errata.train(x, (x > 0.5).astype(int), system="ihomer", progress=False)
     assert done.about["classes"] == ["label 0", "label 1"]
     with pytest.raises(DataError, match="row 3, column 1 holds 7"):
         errata.train(x, np.where(np.arange(300).reshape(150, 2) == 7, 7, 0), system="ihomer", progress=False)
-
-
-class Stopped(Exception):
-    """In place of a power cut."""
-
-
-def stopping(flow, at, error):
-    for t, event in enumerate(flow):
-        if t == at:
-            raise error
-        yield event
 
 
 @pytest.mark.parametrize("model", ["ihomer", "chain"])
@@ -224,8 +260,8 @@ def test_a_snapshot_holds_the_rows(tmp_path):
     for x, y in itertools.islice(events(), 40):
         rows.add(y, {"low": x["f0"], "über": 0.5}, 1)
     rows.save(tmp_path / "s.npz", {"position": 40})
-    again, more = Rows.load(tmp_path / "s.npz")
-    assert more == {"position": 40}
+    again, more, model = Rows.load(tmp_path / "s.npz")
+    assert (more, model) == ({"position": 40}, None)
     again.warmup = 0
     pd.testing.assert_frame_equal(again.ledger({}).table, rows.ledger({}).table)
     pd.testing.assert_frame_equal(again.ledger({}).parts, rows.ledger({}).parts)

@@ -34,6 +34,7 @@ __all__ = [
     "pairs",
     "reading",
     "taken_by",
+    "without_images",
 ]
 
 Source = Annotated[
@@ -131,6 +132,20 @@ def reading(
     if classes is not None:
         options["classes"] = [line.strip() for line in _lines(classes) if line.strip()]
     return options
+
+
+def without_images(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """The same reading options of data that have no images.
+
+    Raises
+    ------
+    ParameterError
+        where an option on images is among them
+    """
+    for name in ("unreadable", "image_size"):
+        if name in reading:
+            raise ParameterError(f"--{name.replace('_', '-')} is for images; these data are rows of a table.")
+    return dict(reading)
 
 
 def _lines(file: Path) -> list[str]:

@@ -26,7 +26,10 @@ FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
 def predict(
     talk: Talk,
     run: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a run of `errata train`.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR", help="The folder of a run of `errata train` or `errata stream`.", show_default=False
+        ),
     ],
     source: options.Source,
     out: Annotated[
@@ -44,7 +47,7 @@ def predict(
 ) -> None:
     """Predict the class of each row of a source: a table of row, prediction and confidence.
 
-    Of a run on several labels per item: the labels that apply, joined by "|".
+    Of a run on several labels per item, and of a stream: the labels that apply, joined by "|".
 
     Examples:
 
@@ -53,6 +56,8 @@ def predict(
       errata predict run new-photos/ --out predictions.parquet --proba
 
       errata predict streets-adele new-streets/ --out masks
+
+      errata predict yeast-ihomer new.arff.gz --out labels.csv
     """
     from errata.cli._formats import write_table
     from errata.data import read
@@ -64,25 +69,27 @@ def predict(
         return
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
-    reading = {
-        **trained.about.get("reading", {}),
-        **options.reading(
-            unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
-        ),
-    }
+    reading = options.reading(
+        unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
+    )
     room = kind_of(trained.about.get("task")).load_room()
-    data = (read if room is None else room.read)(source, False, **reading)
-    probabilities = trained.predict_proba(data)
-    if hasattr(room, "predicted"):  # where a row has no single class
-        table, counts = room.predicted(trained, data, probabilities, every=proba)
+    if hasattr(room, "predict_table"):  # rows are read and predicted one by one
+        reading = {**options.without_images(reading), "note": talk.note, "progress": talk.progress}
+        table, counts = room.predict_table(trained, source, every=proba, **reading)
     else:
-        table = _table(trained.classes, data.rows, probabilities, every=proba)
-        counts = _counts(trained.classes, probabilities)
+        reading = {**trained.about.get("reading", {}), **reading}
+        data = (read if room is None else room.read)(source, False, **reading)
+        probabilities = trained.predict_proba(data)
+        if hasattr(room, "predicted"):  # where a row has no single class
+            table, counts = room.predicted(trained, data, probabilities, every=proba)
+        else:
+            table = _table(trained.classes, data.rows, probabilities, every=proba)
+            counts = _counts(trained.classes, probabilities)
     write_table(table, out)
     for name, count in counts.items():
         talk.say(f"{count:>9,}  {name}")
     talk.paths({"predictions": out})
-    talk.result({"out": str(out), "rows": len(data), "predicted": counts})
+    talk.result({"out": str(out), "rows": len(table), "predicted": counts})
 
 
 def predicts_files(run: Path) -> bool:

@@ -6,24 +6,19 @@ names of labels to True or False, without those that aren't known.
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from errata.data.arff import is_arff, iter_arff, label_names_of, names_of_xml
 from errata.data.arff_lines import Attribute, open_arff
-from errata.data.delimited import sniff
-from errata.data.delimited_rows import csv_reader, not_text, open_bytes
 from errata.data.multilabel import MISSING, SEPARATORS, split_text, truth
-from errata.data.told import BROKEN_FILE, reason
+from errata.data.stream_files import StreamTable, delimited_rows, frame_rows, json_rows, parquet_rows
 from errata.errors import DataError, ParameterError, UnknownNameError
 
-__all__ = ["ENDINGS", "Event", "Events", "open_events"]
+__all__ = ["ENDINGS", "Event", "Events", "label_columns", "open_events", "open_features"]
 
 Event = tuple[dict[str, Any], dict[str, bool]]
 
@@ -31,8 +26,6 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".arff")
 """How files of streams end; all but Parquet also gzipped, with ``.gz``."""
 
 LOOKED_AT = 200  # events at the beginning by which the labels' form is found out
-BATCH = 1024  # rows of a Parquet file that are taken at a time
-_MISSING = {"", "?", "nan", "na", "null", "none"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,23 +98,78 @@ def open_events(
     """
     if isinstance(source, Events):
         return source
-    if hasattr(source, "to_dict") and hasattr(source, "columns"):
-        return _of_frame(source, label)
-    if not isinstance(source, (str, Path)):
+    if not _is_table(source) and not isinstance(source, (str, Path)):
         return _of_pairs(source)
+    if not _is_table(source) and is_arff(source):
+        return _of_arff(_file(source), label)
+    return _of_rows(_table(source, separator, encoding, header), label)
+
+
+def open_features(
+    source: Any,
+    labels: Iterable[str] = (),
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+) -> Events:
+    """Open a stream of which only the features are wanted; its events have no labels.
+
+    Parameters
+    ----------
+    source : as for ``open_events``; or an iterable of features alone
+    labels : names of columns that are no features; they need not be there
+    separator, encoding, header : of .csv and .tsv
+
+    Examples
+    --------
+    >>> list(open_features([{"a": 1.0}, ({"a": 2.0}, ["red"])]))
+    [({'a': 1.0}, {}), ({'a': 2.0}, {})]
+    """
+    chosen = set(labels)
+    if isinstance(source, Events):
+        return replace(source, begin=lambda: ((x, {}) for x, _ in source), labels=())
+    if not _is_table(source) and not isinstance(source, (str, Path)):
+        alone = [(one, {}) if isinstance(one, Mapping) else one for one in source]
+        return open_features(_of_pairs(alone), chosen)
+    if not _is_table(source) and is_arff(source):
+        path = _file(source)
+        there = [attribute.name for attribute in open_arff(path)[0].attributes if attribute.name in chosen]
+        return open_features(_of_arff(path, there or False))
+    table = _table(source, separator, encoding, header)
+
+    def begin() -> Iterator[Event]:
+        for number, row in table.rows():
+            for name in chosen & row.keys():
+                del row[name]
+            yield _features(table.source, number, row), {}
+
+    return Events(begin, table.source, None, (), table.length)
+
+
+def _is_table(source: Any) -> bool:
+    return hasattr(source, "to_dict") and hasattr(source, "columns")
+
+
+def _file(source: str | Path) -> Path:
     path = Path(source).expanduser()
-    name = path.name.lower().removesuffix(".gz")
     if not path.is_file():
         kind = "a folder, not a stream" if path.is_dir() else "not there"
         raise DataError(f"{path} is {kind}. Expected a file: {', '.join(ENDINGS)} (but Parquet also gzipped).")
-    if is_arff(path):
-        return _of_arff(path, label)
+    return path
+
+
+def _table(source: Any, separator: str | None, encoding: str | None, header: bool) -> StreamTable:
+    if _is_table(source):
+        return frame_rows(source)
+    path = _file(source)
+    name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".tsv", ".tab")):
-        return _of_delimited(path, label, separator, encoding, header)
+        return delimited_rows(path, separator, encoding, header)
     if name.endswith(".jsonl"):
-        return _of_rows(path, label, lambda: _json_rows(path), None)
+        return json_rows(path)
     if path.name.lower().endswith(".parquet"):
-        return _of_parquet(path, label)
+        return parquet_rows(path)
     raise DataError(f"{path} has an ending that is not known; expected one of {', '.join(ENDINGS)}.")
 
 
@@ -161,19 +209,6 @@ def _those_there(known: dict[str, bool], there: Iterable[Any]) -> dict[str, bool
     return known | dict.fromkeys(names, True)
 
 
-def _of_frame(frame: Any, label: Any) -> Events:
-    names = [str(column) for column in frame.columns]
-
-    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, values in enumerate(frame.itertuples(index=False, name=None)):
-            yield number, dict(zip(names, values, strict=True))
-
-    return _of_rows("the table", label, rows, names, len(frame))
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
 def _of_arff(path: Path, label: Any) -> Events:
     header = open_arff(path)[0]
     names = label_names_of(path, _told(label), header)
@@ -192,96 +227,6 @@ def _has_zero(attribute: Attribute) -> bool:
     return attribute.kind == "numeric" or (attribute.kind == "nominal" and set(attribute.values) <= {"0", "1"})
 
 
-def _of_delimited(path: Path, label: Any, separator: str | None, encoding: str | None, header: bool) -> Events:
-    layout = sniff(path, separator=separator, encoding=encoding, header=header)
-    names = layout.names
-
-    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
-        reader: Any = None
-        try:
-            with open_bytes(path) as stream:
-                text = (line.decode(layout.encoding) for line in stream)
-                if layout.encoding.startswith("utf-16"):
-                    raise DataError(f"{path} is UTF-16, which can't be read line by line. Save it as UTF-8.")
-                reader = csv_reader(_without_mark(text), layout.separator, layout.quoted)
-                for values in islice(reader, 1 if header else 0, None):
-                    if len(values) != len(names):
-                        if not values:
-                            continue
-                        raise DataError(
-                            f"{path}, line {reader.line_num}: expected {len(names)} fields, as in the header; found "
-                            f"{len(values)}."
-                        )
-                    yield reader.line_num, {name: _value(text) for name, text in zip(names, values, strict=True)}
-        except UnicodeDecodeError as error:
-            raise not_text(path, layout.encoding) from error
-        except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: {error}. Is a quotation mark left open?") from error
-        except BROKEN_FILE as error:
-            raise DataError(f"{path} is damaged: {reason(error)}. Fetch or pack it again.") from error
-
-    return _of_rows(path, label, rows, names)
-
-
-def _without_mark(lines: Iterator[str]) -> Iterator[str]:
-    for line in lines:
-        yield line.removeprefix("\ufeff")
-        break
-    yield from lines
-
-
-def _value(text: str) -> Any:
-    """A number, None where nothing is there, or the text itself.
-
-    Examples
-    --------
-    >>> _value("1.5"), _value("?"), _value("red")
-    (1.5, None, 'red')
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        return None if text.strip().lower() in _MISSING else text
-    return number if math.isfinite(number) else None
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    try:
-        with open_bytes(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path}, line {number}: this is no JSON ({error}). Expected an object.") from error
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}, line {number}: expected an object per line; found {str(row)[:40]}.")
-                yield number, row
-    except BROKEN_FILE as error:
-        raise DataError(f"{path} is damaged after line {number}: {reason(error)}. Fetch or pack it again.") from error
-
-
-def _of_parquet(path: Path, label: Any) -> Events:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged or not a Parquet file: {error}.") from error
-
-    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
-        number = 0
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
-            for row in batch.to_pylist():
-                yield number, row
-                number += 1
-
-    return _of_rows(path, label, rows, list(file.schema_arrow.names), file.metadata.num_rows)
-
-
 # -- which columns are labels -----------------------------------------------------------------------------------------
 
 
@@ -294,6 +239,18 @@ def _told(label: Any) -> Any:
         if "," in text:
             return [name.strip() for name in text.split(",") if name.strip()]
     return label
+
+
+def label_columns(label: Any, names: Iterable[str]) -> list[str]:
+    """The columns that hold labels, as far as their names are known: ``names``, and that of a column of lists.
+
+    Examples
+    --------
+    >>> label_columns("tags", ["a", "b"]), label_columns("2", ["a", "b"])
+    (['a', 'b', 'tags'], ['a', 'b'])
+    """
+    told = _told(label)
+    return [*names, *([told] if isinstance(told, str) and told not in names else [])]
 
 
 def _named(source: Any, label: Any, names: Sequence[str]) -> list[str]:
@@ -325,14 +282,9 @@ def _named(source: Any, label: Any, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _of_rows(
-    source: Any,
-    label: Any,
-    rows: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
-    names: Sequence[str] | None,
-    length: int | None = None,
-) -> Events:
+def _of_rows(table: StreamTable, label: Any) -> Events:
     """A stream from numbered rows; how the labels are written is found out from the first ones."""
+    source, rows, names, length = table.source, table.rows, table.names, table.length
     first = list(islice(rows(), LOOKED_AT))
     if not first:
         raise DataError(f"{source} has no rows; expected one event at least.")
@@ -341,13 +293,11 @@ def _of_rows(
     chosen = _named(source, label, names)
     values = [row.get(chosen[0]) for _, row in first]
     if len(chosen) > 1 or all(_is_truth(value) for value in values):
-        return Events(lambda: _columned(source, rows(), chosen), str(source), label, tuple(chosen), length)
+        return Events(lambda: _columned(source, rows(), chosen), source, label, tuple(chosen), length)
     texts = [value for value in values if isinstance(value, str)]
     separator = next((s for s in SEPARATORS if any(s in text for text in texts)), SEPARATORS[0])
     note = f"The column {chosen[0]} holds lists of labels" + (f", separated by '{separator}'." if texts else ".")
-    return Events(
-        lambda: _listed(source, rows(), chosen[0], separator), str(source), label, None, length, notes=(note,)
-    )
+    return Events(lambda: _listed(source, rows(), chosen[0], separator), source, label, None, length, notes=(note,))
 
 
 def _is_truth(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from errata.charts import Chart
 from errata.errors import LoadError
 from errata.items import MOST_SETS, item_ledger, parts_table
 from errata.ledger import Ledger
-from errata.storage import atomic
+from errata.parts.streams import state
 
 __all__ = ["DOUBT", "LEAST", "Rows"]
 
@@ -24,7 +23,11 @@ DOUBT = 0.2
 LEAST = 0.01
 """The probability that a given label counts with at least, however sure the model was of the opposite."""
 
+Stored = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""A model's state, JSON and arrays."""
+
 NOTHING = "none"
+_MODEL = "model "
 _PARTS = {"row": "q", "label": "l", "given": "b", "trust": "f"}
 _EVENTS = {"given": "l", "proposed": "l", "trust": "f", "wrong": "l", "missed": "l"}
 
@@ -120,18 +123,25 @@ class Rows:
 
     # -- on disk ------------------------------------------------------------------------------------------------------
 
-    def save(self, file: Path, more: Mapping[str, Any]) -> None:
-        """Write everything, and ``more`` (JSON), into one file, whole or not at all."""
+    def save(self, file: Path, more: Mapping[str, Any], model: Stored | None = None) -> None:
+        """Write everything into one file, whole or not at all.
+
+        Parameters
+        ----------
+        more : in JSON's types
+        model : a model's state, as ``parts.streams.state.pack`` gives it
+        """
         told = {"sets": list(self.sets), "labels": list(self.labels), "more": dict(more)}
-        text = np.frombuffer(json.dumps(told, ensure_ascii=False).encode("utf-8"), dtype=np.uint8)
         arrays = {f"event_{name}": np.asarray(values) for name, values in self.events.items()}
         arrays |= {f"pair_{name}": np.asarray(values) for name, values in self.pairs.items()}
-        with atomic(file) as temporary, open(temporary, "wb") as stream:
-            np.savez_compressed(stream, told=text, allow_pickle=False, **arrays)
+        if model is not None:
+            told["model"] = model[0]
+            arrays |= {f"{_MODEL}{name}": values for name, values in model[1].items()}
+        state.write(file, told, arrays, compress=False)
 
     @classmethod
-    def load(cls, file: Path) -> tuple[Rows, dict[str, Any]]:
-        """The rows of a file, and what else was in it.
+    def load(cls, file: Path) -> tuple[Rows, dict[str, Any], Stored | None]:
+        """The rows of a file, and what else was in it: ``more`` and ``model`` of ``save``.
 
         Raises
         ------
@@ -139,15 +149,15 @@ class Rows:
             where the file is damaged
         """
         rows = cls()
+        told, saved = state.read(file)
         try:
-            with np.load(file, allow_pickle=False) as saved:
-                told = json.loads(saved["told"].tobytes().decode("utf-8"))
-                for name, code in _EVENTS.items():
-                    rows.events[name] = array(code, saved[f"event_{name}"].tolist())
-                for name, code in _PARTS.items():
-                    rows.pairs[name] = array(code, saved[f"pair_{name}"].tolist())
+            for name, code in _EVENTS.items():
+                rows.events[name] = array(code, saved[f"event_{name}"].tolist())
+            for name, code in _PARTS.items():
+                rows.pairs[name] = array(code, saved[f"pair_{name}"].tolist())
             rows.sets = {tuple(labels): code for code, labels in enumerate(told["sets"])}
             rows.labels = {name: code for code, name in enumerate(told["labels"])}
-            return rows, dict(told["more"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            model = {name.removeprefix(_MODEL): own for name, own in saved.items() if name.startswith(_MODEL)}
+            return rows, dict(told["more"]), (told["model"], model) if "model" in told else None
+        except (ValueError, KeyError, TypeError) as error:
             raise LoadError(f"{file} is damaged: {error}. Begin anew in another folder.") from error

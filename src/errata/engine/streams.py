@@ -1,18 +1,16 @@
 """Streams: every event is predicted, measured, written down, and then learned.
 
-A stream that was stopped is resumed by reading it again: the events up to the last snapshot are learned without being
-predicted for the ledger, whose rows come from the snapshot; then it goes on. River's models can only be saved by
-pickling them, and what a user may have got from elsewhere is not unpickled. The same events and the same seed give the
-same model, so the end is what it would have been; a checksum over the events tells a stream that has changed.
+A stream that was stopped is resumed by reading it again and passing by the events before the last snapshot, which holds
+the ledger's rows and the model (``parts.streams.state``; nothing is pickled). A model that can't be stored that way, as
+River's own, learns the events before the snapshot once more: the same events and the same seed give the same model, so
+the end is what it would have been. A checksum over the events tells a stream that has changed.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,83 +22,23 @@ from errata.charts import Chart
 from errata.data.streams import Events, open_events
 from errata.engine.stream_progress import Readout
 from errata.engine.stream_rows import Rows
+from errata.engine.stream_run import MODEL, StreamRun, load, predict_table
+from errata.engine.stream_steps import ask, replay, summed
 from errata.errors import DataError, ErrataError, LoadError, ParameterError, UnknownNameError
-from errata.ledger import Ledger
 from errata.parts.streams.prequential import Prequential
 from errata.storage import make_folder, write_json
 
-__all__ = ["FILES", "StreamRun", "load", "read", "run", "train"]
+__all__ = ["FILES", "StreamRun", "load", "predict_table", "read", "run", "train"]
 
-FILES = ("run.json", "metrics.json", "ledger.parquet", "summary.json", "report.html", "snapshot.npz")
+FILES = ("run.json", "metrics.json", "ledger.parquet", "summary.json", "report.html", "snapshot.npz", MODEL)
 """What a folder of a stream holds; one that has any of them is taken."""
 
 SNAPSHOT = "snapshot.npz"
 FORMAT = 1
 POINT_EVERY = 50  # events between two points of the charts
-SUM_EVERY = 16  # of so many events one goes into the checksum
 READING = ("separator", "encoding", "header")
 
 read = open_events
-
-
-@dataclass
-class StreamRun:
-    """What a stream has left: its ledger, its figures, and the model as it is after the last event.
-
-    Attributes
-    ----------
-    ledger : a row per event; parts are the pairs of event and label that look wrong
-    metrics : prequential figures over the whole stream
-    history : the figures over time
-    about : how it was made, in plain JSON types
-    model : the model; None in a run that was loaded, until ``rebuild``
-    """
-
-    ledger: Ledger
-    metrics: dict[str, Any]
-    history: list[dict[str, Any]] = field(default_factory=list)
-    about: dict[str, Any] = field(default_factory=dict)
-    model: Any = None
-
-    def __repr__(self) -> str:
-        what = f"{self.about.get('system')} on {self.about.get('source')}"
-        right = self.metrics.get("subset_accuracy", 0.0)
-        return f"<StreamRun: {what}, {len(self.ledger):,} events, {right:.3f} of the label sets right>"
-
-    def rebuild(self) -> Any:
-        """The model: of a loaded run by reading its stream once more.
-
-        Raises
-        ------
-        LoadError
-            where the stream isn't there any more, or is another one
-        """
-        if self.model is None:
-            about = self.about
-            if not about.get("source_path") or not Path(about["source_path"]).exists():
-                raise LoadError(
-                    f"The model of a stream is made again from its events, and {about.get('source')} is not there any "
-                    "more. Bring the file back, or keep run.model of the Python call."
-                )
-            stream = open_events(about["source_path"], about.get("label"), **about.get("reading", {}))
-            model = systems.load(about["system"])(**about["hyperparameters"])
-            _replay(iter(stream), model, about["events"], about["checksum"], Readout(False, None))
-            self.model = model
-        return self.model
-
-    def predict(self, source: Any, **reading: Any) -> list[list[str]]:
-        """The labels of each event of ``source``, which need not have any, as names; nothing is learned."""
-        model = self.rebuild()
-        stream = source if isinstance(source, Events) else _features_of(source, self.about, reading)
-        return [[str(name) for name, there in model.predict_one(x).items() if there] for x, _ in stream]
-
-    def save(self, folder: str | Path, *, report: bool = True) -> Path:
-        """Write description, metrics and ledger into a folder, each file whole or not at all."""
-        place = make_folder(Path(folder))
-        write_json(place / "metrics.json", {**self.metrics, "history": self.history})
-        self.ledger.save(place, report=report)
-        write_json(place / "run.json", {**self.about, "finished": True})
-        return place
 
 
 def run(
@@ -217,12 +155,12 @@ class _State:
 
     def step(self, x: dict[str, Any], y: dict[str, bool]) -> None:
         """Predict, measure, write down, learn."""
-        said, p = _ask(self.model, x)
+        said, p = ask(self.model, x)
         missed = self.seen.update(y, said)
         self.rows.add(y, p, missed)
         if y:
             self.model.learn_one(x, y)
-        self.checksum = _summed(self.checksum, self.position, x, y)
+        self.checksum = summed(self.checksum, self.position, x, y)
         self.position += 1
         if self.position % POINT_EVERY == 0:
             self._point()
@@ -259,13 +197,14 @@ class _State:
             "seen": self.seen.state(),
             "seconds": self.seconds + time.perf_counter() - self._begun,
         }
-        self.rows.save(self.folder / SNAPSHOT, more)
+        stored = self.model.state() if hasattr(self.model, "state") else None
+        self.rows.save(self.folder / SNAPSHOT, more, stored)
 
     def resume(self, flow: Any, readout: Readout) -> None:
-        """Take over a snapshot's rows, and learn the events before it again."""
+        """Take over a snapshot's rows and model; where the model is not in it, it learns the events before it again."""
         assert self.folder is not None  # the caller has looked; said for type checkers
         file = self.folder / SNAPSHOT
-        rows, more = Rows.load(file)
+        rows, more, stored = Rows.load(file)
         for name in ("system", "label", "hyperparameters"):
             if more["about"].get(name) != self.about.get(name):
                 raise LoadError(
@@ -275,7 +214,10 @@ class _State:
         rows.warmup = self.rows.warmup
         self.seen = Prequential.restored(more["seen"])
         self.seconds = float(more["seconds"])
-        _replay(flow, self.model, more["position"], more["checksum"], readout)
+        learner = self.model
+        if stored is not None and hasattr(learner, "restore") and learner.restore(*stored):
+            learner = None
+        replay(flow, learner, more["position"], more["checksum"], readout)
         self.rows, self.history = rows, more["history"]
         self.position, self.checksum = more["position"], more["checksum"]
         self._begun = time.perf_counter()
@@ -307,45 +249,6 @@ class _State:
             f"together, by that prediction. Of the first {self.rows.warmup:,} events nothing is said."
         ]
         return StreamRun(self.rows.ledger(meta, _charts(self.history)), metrics, self.history, about, self.model)
-
-
-def _ask(model: Any, x: dict[str, Any]) -> tuple[Mapping[Any, bool], dict[Any, float]]:
-    """What is predicted, and with which probabilities."""
-    said = model.predict_one(x)
-    if hasattr(model, "label_probabilities"):
-        labels, p = model.label_probabilities(x)
-        return said, dict(zip(labels, p.tolist(), strict=True))
-    try:
-        told = model.predict_proba_one(x)
-    except NotImplementedError:
-        return said, {name: 1.0 if there else 0.0 for name, there in said.items()}
-    return said, {name: float(p.get(True, 0.0)) for name, p in told.items()}
-
-
-def _replay(flow: Any, model: Any, position: int, checksum: int, readout: Readout) -> None:
-    """Learn the first events again, and compare their checksum."""
-    found = number = 0
-    for number, (x, y) in enumerate(islice(flow, position), start=1):
-        if not hasattr(model, "label_probabilities"):  # another's model may keep something of what it was asked
-            model.predict_one(x)
-        if y:
-            model.learn_one(x, y)
-        found = _summed(found, number - 1, x, y)
-        if number % 16 == 0 and readout.due():
-            readout.tell(number, "Learning again", {"of": position})
-    if number != position or found != checksum:
-        raise LoadError(
-            f"The stream is not the one that was read before: expected the same first {position:,} events, found "
-            f"{number:,}{'' if number != position else ' others'}. Begin anew in another folder."
-        )
-
-
-def _summed(checksum: int, number: int, x: Mapping[Any, Any], y: Mapping[Any, Any]) -> int:
-    return (
-        checksum
-        if number % SUM_EVERY
-        else zlib.crc32(f"{sorted(x.items(), key=str)}{sorted(y.items(), key=str)}".encode(), checksum)
-    )
 
 
 def _clusters(model: Any) -> int | None:
@@ -444,25 +347,6 @@ def train(
     return run(stream, model, events=events, out=out, resume=resume, progress=progress, about=about)
 
 
-def load(folder: str | Path, model: Any = None, device: str = "auto") -> StreamRun:
-    """A run saved by ``run`` or ``train``; its model is made again when it is needed, see ``StreamRun.rebuild``.
-
-    Raises
-    ------
-    LoadError
-        where there is none, it is damaged, or it has not finished
-    """
-    from errata.engine.run import read_about, read_json
-
-    place = Path(folder)
-    about = read_about(place)
-    if not about.get("finished"):
-        raise LoadError(f"The run in {place} has not finished. Finish it with the same command and --resume.")
-    figures = read_json(place / "metrics.json")
-    history = figures.pop("history", [])
-    return StreamRun(Ledger.load(place), figures, history, about, model)
-
-
 def _tuples(value: Any) -> Any:
     """Lists from a command line as the tuples that a model's parameters are."""
     return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
@@ -483,10 +367,3 @@ def _rows_of(x: Any, y: Any) -> list[tuple[dict[str, Any], dict[str, bool]]]:
         raise DataError(f"Expected labels of 0 and 1; row {row}, column {column} holds {given[row, column]}.")
     rows = zip(features.tolist(), given.astype(bool).tolist(), strict=True)
     return [(dict(zip(names, a, strict=True)), dict(zip(labels, b, strict=True))) for a, b in rows]
-
-
-def _features_of(source: Any, about: Mapping[str, Any], reading: Mapping[str, Any]) -> Any:
-    """Events to predict: as they were read before, or pairs, or features alone."""
-    if isinstance(source, (str, Path)) or hasattr(source, "to_dict"):
-        return open_events(source, about.get("label"), **{**about.get("reading", {}), **reading})
-    return [one if isinstance(one, tuple) else (one, {}) for one in source]

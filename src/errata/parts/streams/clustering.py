@@ -104,12 +104,15 @@ class LabelClusters:
             raise ParameterError("The released statistics ('pearson') forget nothing: leave window and decay alone.")
         self.n_min, self.confidence_level, self.tau = int(n_min), confidence_level, tau
         self.window, self.decay = window, decay
-        self._kind = STATISTICS[statistics]
+        self.statistics = statistics
         self.root = Cluster([], self._kind(0), 0)
         self.t = 0
         self._weight = 1.0
         self._leaf: dict[int, tuple[Cluster, int]] = {}  # of each label, with its position there
         self._recent: deque[tuple[int, list[int]]] = deque()
+
+    def _kind(self, size: int) -> JaccardCounts | PearsonCounts:
+        return STATISTICS[self.statistics](size)
 
     # -- what it holds ------------------------------------------------------------------------------------------------
 

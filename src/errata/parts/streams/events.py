@@ -55,6 +55,10 @@ class Columns:
             place[name] = len(place)
         return bool(fresh)
 
+    def feature_of(self, key: Any) -> Any:
+        """The feature whose column has this key."""
+        return key[0] if isinstance(key, tuple) and len(key) == 2 and key[0] in self.values else key
+
     def vector(self, x: Mapping[Any, Any]) -> np.ndarray:
         """(F,) float32; NaN where a number is missing, 0 where a text has another value; unknown features are left
         out."""

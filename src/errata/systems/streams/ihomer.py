@@ -24,15 +24,18 @@ from typing import Any
 import numpy as np
 
 from errata import systems
-from errata.errors import MissingExtraError, ParameterError, UnknownNameError
-from errata.parts.streams.clustering import LabelClusters
+from errata.errors import LoadError, MissingExtraError, ParameterError, UnknownNameError
+from errata.parts.streams import state
+from errata.parts.streams.clustering import Cluster, LabelClusters
+from errata.parts.streams.cooccurrence import JaccardCounts
 from errata.parts.streams.events import Columns, Event, Past
+from errata.parts.streams.leaf import Gaussians, Neighbours, Regressions
 from errata.parts.streams.local import Local, RiverLocal, TreeLocal
 from errata.parts.streams.repair import repair_small
-from errata.parts.streams.tree import Settings
+from errata.parts.streams.tree import Branch, Leaf, Record, Settings, Tree
 
 try:
-    import river.drift  # noqa: F401 - the trees take it from here; its import is slow, and better done before the stream
+    import river.drift  # the trees take it from here; its import is slow, and better done before the stream
     from river import base
 except ImportError as error:
     raise MissingExtraError("river", "streams", "iHOMER") from error
@@ -205,6 +208,53 @@ class IHomer(base.MultiLabelClassifier):
         names = self.labels
         return [[names[number] for number in local.labels] for local in self._locals]
 
+    @property
+    def features(self) -> list[Any]:
+        """The names of the features known."""
+        return list(dict.fromkeys(self._columns.feature_of(key) for key in self._columns.place))
+
+    # -- on disk ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """What it has learned, as JSON and arrays; see ``errata.parts.streams.state``.
+
+        Returns
+        -------
+        told, arrays : for ``restore`` of a model with the same parameters; None where a part can't be stored without
+            pickling it: another's ``model``, the released statistics, values of features that are no texts
+        """
+        try:
+            told, arrays = state.pack({name: getattr(self, name) for name in _LEARNED}, _STORED)
+        except TypeError:
+            return None
+        return {"river": river.__version__, **told}, arrays
+
+    def restore(self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, exactly: bool = True) -> bool:
+        """Go on from a state.
+
+        Parameters
+        ----------
+        exactly : refuse a state that another version of River has written, whose drift detectors may differ
+
+        Returns
+        -------
+        bool
+            whether it was taken over
+
+        Raises
+        ------
+        LoadError
+            where it is damaged
+        """
+        if exactly and told.get("river") != river.__version__:
+            return False
+        learned = state.unpack(told, arrays, _STORED)
+        if not isinstance(learned, dict) or set(learned) != set(_LEARNED):
+            raise LoadError("A stored model does not fit together: it is not one of iHOMER. Learn the stream anew.")
+        vars(self).update(learned)
+        self._seen = None
+        return True
+
     # -- predicting ---------------------------------------------------------------------------------------------------
 
     def label_probabilities(self, x: Mapping[Any, Any]) -> tuple[list[Any], np.ndarray]:
@@ -360,6 +410,19 @@ class IHomer(base.MultiLabelClassifier):
         if self.model is not None:
             return RiverLocal(cluster, self.labels, self.model.clone())
         return TreeLocal(cluster, self._settings, np.random.default_rng([self.seed, self._made]))
+
+
+_LEARNED = ("_hierarchy", "_columns", "_past", "_number", "_locals", "_home", "_sizes", "_made")
+"""The attributes that learning changes; the others follow from the parameters."""
+
+_STORED: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        *(LabelClusters, Cluster, JaccardCounts, Columns, Past, TreeLocal, Tree, Branch, Leaf, Record, Settings),
+        *(Gaussians, Neighbours, Regressions),
+    )
+}
+"""The classes that a stored model may consist of."""
 
 
 def _check(own: IHomer) -> None:
