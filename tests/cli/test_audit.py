@@ -73,6 +73,25 @@ def test_given_probabilities_need_no_training(run, table, probabilities, blobs):
     np.testing.assert_array_equal(ledger.trust, expected.trust)
 
 
+def test_a_run_on_other_rows_judges_the_labels(run, here, blobs, write_csv):
+    x, given, true = blobs()
+    write_csv(here / "old.csv", x[:120], given[:120])
+    write_csv(here / "new.csv", x[120:], given[120:])
+    done = run("train", "old.csv", "--system", "ce", "--epochs", "20", "--device", "cpu", "--out", "trained", "-q")
+    assert done.code == 0, done.err
+    probs = np.full((120, 3), 0.25)
+    probs[np.arange(120), true[120:]] = 0.5
+    np.save("p.npy", probs)
+    wrong = (given != true)[120:]
+    for name, more in {"alone": (), "both": ("--pred-probs", "p.npy")}.items():
+        done = run("audit", "new.csv", "--label", "label", "--run", "trained", *more, "--out", name, "--json")
+        assert done.code == 0, done.err
+        assert done.json["rows"] == 120
+        first = np.argsort(errata.Ledger.load(name).trust)[: wrong.sum()]
+        assert wrong[first].mean() > 0.7
+    assert "very data" in run("audit", "old.csv", "--label", "label", "--run", "trained", "--out", "no").paragraph
+
+
 def test_the_same_seed_gives_the_same_ledger(run, table):
     for out in ("one", "two"):
         assert run("audit", table, *FAST, "--seed", "3", "--out", out).code == 0

@@ -24,6 +24,7 @@ CASES = {
     "linear": (lambda: models.MLP(12, 5, hidden=()), numbers(4, 12), 12),
     "small_cnn": (lambda: models.SmallCNN(5, 3, width=4, dropout=0.1), numbers(4, 3, 16, 16), 16),
     "resnet": (lambda: models.ResNet(5, depths=(1, 2), width=4), numbers(4, 3, 16, 16), 8),
+    "resnet9": (lambda: models.ResNet9(5, width=4), numbers(4, 3, 16, 16), 32),
     "preact": (lambda: models.PreActResNet(5, depths=(1, 2), width=4), numbers(4, 3, 16, 16), 8),
     "text_bag": (lambda: models.TextBag(50, 5, dim=9, dropout=0.1), ids(4, 11), 9),
 }
@@ -85,10 +86,10 @@ def test_bfloat16_autocast_stays_finite(case):
         assert model(x).isfinite().all()
 
 
-@pytest.mark.parametrize("make", [models.SmallCNN, models.ResNet, models.PreActResNet])
+@pytest.mark.parametrize("make", [models.SmallCNN, models.ResNet9, models.ResNet, models.PreActResNet])
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (31, 33), (28, 28), (8, 65)])
 def test_images_of_odd_sizes(make, size):
-    options = {"width": 4} if make is models.SmallCNN else {"width": 4, "depths": (1, 1, 1, 1)}
+    options = {"width": 4} if make in (models.SmallCNN, models.ResNet9) else {"width": 4, "depths": (1, 1, 1, 1)}
     model = make(3, 2, **options).eval()
     assert model(numbers(1, 2, *size)).shape == (1, 3)
 
@@ -103,6 +104,7 @@ def test_residual_networks_keep_the_size_in_the_stem_and_halve_three_times():
 @pytest.mark.parametrize(
     ("make", "classes", "count"),
     [
+        (lambda classes: models.ResNet9(classes, width=64), 10, 6_573_130),
         (models.resnet18, 10, 11_173_962),
         (models.resnet34, 10, 21_282_122),
         (models.resnet34, 100, 21_328_292),

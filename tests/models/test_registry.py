@@ -13,6 +13,7 @@ OPTIONS = {
     "mlp": ((3, 4, 4), {"hidden": (5,), "dropout": 0.2}),
     "small_cnn": ((3, 9, 9), {"width": 4}),
     "resnet18": ((1, 8, 8), {"width": 2}),
+    "resnet9": ((3, 8, 8), {"width": 2}),
     "resnet34": ((1, 8, 8), {"width": 2}),
     "preact_resnet18": ((1, 8, 8), {"width": 2}),
     "text_bag": ((7,), {"num_embeddings": 30, "dim": 4}),

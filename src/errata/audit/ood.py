@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit.by_run import load_run
 from errata.audit.progress import Progress, Show
-from errata.errors import LoadError, ParameterError, UnknownNameError
+from errata.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from errata.engine.run import Run
@@ -74,19 +75,12 @@ def audit(
     from errata.engine.fit import resolve_device
     from errata.engine.ood import detector_of
     from errata.engine.ood_ledger import ood_ledger
-    from errata.engine.run import Run
 
     _check_reading(reading)
     settings = {"temperature": temperature, "epsilon": epsilon, "k": k}
     own = {name: value for name, value in settings.items() if value is not None}
     folder = Path(run) if isinstance(run, (str, Path)) else None
-    trained = (
-        Run.load(folder, model=None if isinstance(model, str) else model, device=device) if folder is not None else run
-    )
-    if not isinstance(trained, Run):
-        raise ParameterError(f"run must be the folder of a training run, or a Run; got {type(run).__name__}.")
-    if folder is not None and trained.about.get("finished") is False:
-        raise LoadError(f"The run in {folder} has not finished.")
+    trained = load_run(run, model, device)
     data = trained._read(source, False, reading)
     with Progress(progress, "learning what is usual", 1.0) as bar:
         detector = detector_of(

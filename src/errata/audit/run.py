@@ -48,6 +48,7 @@ def audit(
     count: str = "off_diagonal",
     task: str | None = None,
     annotations: Any = None,
+    run: Any = None,
     findings: bool = False,
     test: Any = None,
     progress: Show = True,
@@ -55,9 +56,9 @@ def audit(
 ) -> Ledger:
     """Find the labels of a data set that are probably wrong.
 
-    For a single class per item (other kinds of labels: ``task``), in three ways: from probabilities of your own
+    For a single class per item (other kinds of labels: ``task``), in four ways: from probabilities of your own
     (``labels`` and ``pred_probs``, or a ``source`` and ``pred_probs``); from data alone (a model is cross-validated for
-    you); or from a training run with any system (``method="elr"``).
+    you); from a training run with any system (``method="elr"``); or by a model trained on other rows (``run=``).
 
     Parameters
     ----------
@@ -90,6 +91,9 @@ def audit(
     task : None for one class per item; "multilabel", "tokens", "regression", "segmentation" or "boxes"; "ood" for
         what is unlike the data of a training run (``run=``). See the module of that name in ``errata.audit`` for its
         arguments.
+    run : the folder of a run of ``errata train`` on **other** rows, or a ``Run``: it judges these labels, together with
+        ``pred_probs`` where they are given; see ``errata.audit.by_run``. With ``task="ood"`` it tells what is unlike
+        the rows that it was trained on.
     annotations : a table of several people's labels per item (columns item, annotator, label) instead of one label:
         see ``errata.audit.annotations``
     findings : also look for duplicates, outliers, imbalance and the like: ``Ledger.findings``
@@ -122,8 +126,13 @@ def audit(
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
         more |= {"method": method} if task == "ood" and method is not None else {}
+        more |= {"run": run} if run is not None else {}
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, test, seed)
+    if run is not None:
+        own = {"label": label, "pred_probs": pred_probs, "model": model, "seed": seed, "device": device}
+        own |= {"progress": progress, **_named(classes), **rest}
+        return _completed(_by_run(run, source, y, labels, method, own), findings, test, seed)
     signals = pred_probs is not None and rest.get("embeddings") is not None
     method = method or ("ensemble" if signals else "confident")
     if signals and method == "ensemble":
@@ -224,6 +233,24 @@ def _from_signals(
     ledger.meta.update(_meta(pred_probs, seed=seed, **({} if data is None else data.origin)))
     ledger.data = data
     return ledger
+
+
+def _by_run(run: Any, source: Any, y: Any, labels: Any, method: str | None, options: dict[str, Any]) -> Ledger:
+    if method not in (None, "ensemble"):
+        raise ParameterError(
+            f"run= judges labels by a trained model, alone or with pred_probs, and not by method={method!r}; leave one "
+            "of them out. To score how unlike the rows are: task='ood'."
+        )
+    if source is None:
+        raise ParameterError("A run predicts from the rows themselves: give the data, not only labels.")
+    _check(source, y, labels, None, "ensemble", options["seed"])
+    from errata.audit import by_run
+
+    known = inspect.signature(by_run.audit).parameters
+    for name in options:
+        if name not in known:
+            _split({name: options[name]}, True)
+    return by_run.audit(source, y if y is not None else labels, run=run, **options)
 
 
 def _cross_validated(

@@ -86,8 +86,9 @@ def audit(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The folder of a run of `errata train`: say which rows are unlike its data. --method is then a score: "
-            "energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
+            help="The folder of a run of `errata train` on other rows. With --label (or --method ensemble): its model "
+            "judges these labels, together with --pred-probs if given. Else: say which rows are unlike its data; "
+            "--method is then a score: energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
             show_default=False,
         ),
     ] = None,
@@ -155,6 +156,8 @@ def audit(
       errata audit graph/ --method erase
 
       errata audit new-photos/ --run run --method energy
+
+      errata audit test.csv --label kind --run run --pred-probs probabilities.npy
     """
     from errata.audit import audit as find
     from errata.audit.folds import forget
@@ -165,7 +168,8 @@ def audit(
     if engine is not None:
         _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
         return
-    if run is not None or task == "ood":
+    judged = run is not None and task is None and (method == "ensemble" or (method is None and label is not None))
+    if task == "ood" or (run is not None and not judged):
         if run is None:
             raise ParameterError("--task ood scores data against a training run: give its folder with --run DIR.")
         reading = options.reading(
@@ -191,7 +195,12 @@ def audit(
     if room is not None:  # data of another kind, such as a graph, for a system of that kind
         read, findings = room.read, False
         reading |= options.taken_by(read, parameters)
-    data = read(source, label, **reading)
+    if judged:
+        from errata.audit.by_run import read_for
+
+        parameters["run"], data = read_for(run, source, label, device, **reading)
+    else:
+        data = read(source, label, **reading)
     tell(talk, data)
     folder = output_folder(
         talk,
@@ -201,7 +210,7 @@ def audit(
         replace=force,
         hint="Choose another --out, or use --force.",
     )
-    if pred_probs is None and (method or "confident") in RESUMABLE:
+    if pred_probs is None and not judged and (method or "confident") in RESUMABLE:
         parameters["out"] = folder
     ledger = find(
         data,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from errata.engine.precision import computing
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch, System
 
@@ -16,7 +17,11 @@ __all__ = ["calibration_error", "iterate_probabilities", "pieces", "predict_prob
 
 
 def predict_proba(
-    system: System, x: Any, batch_size: int = 512, device: str | torch.device | None = None
+    system: System,
+    x: Any,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
 ) -> np.ndarray:
     """The system's class probabilities for encoded inputs; a plain loop, no Trainer.
 
@@ -26,6 +31,7 @@ def predict_proba(
     x : (N, ...) tensor, array or memmap, or a map-style dataset of inputs
     batch_size : inputs at a time, 1 or more
     device : where to compute; by default where the system is
+    precision : that of the training, see ``errata.engine.precision.computing``; by default float32
 
     Returns
     -------
@@ -39,13 +45,17 @@ def predict_proba(
     (5, 3)
     """
     found = np.empty((len(x), system.num_classes), dtype=np.float32)
-    for start, some in iterate_probabilities(system, x, batch_size, device):
+    for start, some in iterate_probabilities(system, x, batch_size, device, precision):
         found[start : start + len(some)] = some
     return found
 
 
 def iterate_probabilities(
-    system: System, x: Any, batch_size: int = 512, device: str | torch.device | None = None
+    system: System,
+    x: Any,
+    batch_size: int = 512,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """As ``predict_proba``, a piece at a time: the first row's number and (B, K) probabilities."""
     if int(batch_size) != batch_size or batch_size < 1:
@@ -57,7 +67,9 @@ def iterate_probabilities(
         with torch.no_grad():
             for start, inputs in pieces(x, batch_size):
                 none = torch.full((len(inputs),), -1, dtype=torch.int64, device=place)
-                yield start, system.predict_step(Batch(none, inputs.to(place), none)).float().cpu().numpy()
+                with computing(system, precision, str(place)):  # not around the yield: the caller's work is its own
+                    found = system.predict_step(Batch(none, inputs.to(place), none))
+                yield start, found.float().cpu().numpy()
     finally:
         system.to(home).train(mode)
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from errata._lazy import make_callable
 from errata.engine.callbacks import BestWeights, Checkpoints, HandOver, History, Randomness
 from errata.engine.checkpoints import KEY, AtomicCheckpointIO, check_identity, identity_of, read_checkpoint
+from errata.engine.precision import check_precision, convolutions_by_channel, resolve_precision
 from errata.engine.progress import Progress
 from errata.engine.randomness import isolated_randomness
 from errata.errors import ErrataError, ParameterError
@@ -36,9 +37,7 @@ from errata.storage import make_folder
 
 __all__ = ["Fitted", "check_settings", "fit", "resolve_device"]
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 _DETERMINISM: Any = torch.utils.deterministic  # a module whose one setting is a property, unknown to type checkers
-_SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
 
 
 @dataclass
@@ -89,7 +88,8 @@ def fit(
     seed : of everything random in the training. The system's initial weights are the caller's.
     device : "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps"
     devices : how many processes (CPU) or GPUs train together
-    precision : "32-true" by default; "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", or 32, 16, "bf16"
+    precision : "32-true" by default; "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", or 32, 16, "bf16";
+        "auto" for "bf16-mixed" where that is faster here, see ``errata.engine.precision.resolve_precision``
     out : a folder for ``checkpoints/last.ckpt`` and ``logs/``; nothing is written without it
     resume : go on from the checkpoint in ``out``, where there is one
     identity : further facts that must agree on resuming, in plain JSON types
@@ -118,6 +118,8 @@ def fit(
     """
     check_settings(epochs, device, devices, precision, resume, out)
     begun = time.perf_counter()
+    place = resolve_device(device)
+    precision = resolve_precision(precision, place, system)
     folder = Path(out) if out is not None else None
     checkpoint = folder / "checkpoints" / "last.ckpt" if folder else None
     about = identity_of(system, **(identity or {}))
@@ -139,6 +141,7 @@ def fit(
         stack.enter_context(isolated_randomness(seed))
         stack.enter_context(_global_settings_kept())
         stack.enter_context(quiet())
+        stack.enter_context(convolutions_by_channel(system, precision, place))
         brought = None
         if devices > 1:
             brought = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.pt"
@@ -156,8 +159,7 @@ def check_settings(epochs: Any, device: str, devices: Any, precision: Any, resum
     for name, value in (("epochs", epochs), ("devices", devices)):
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise ParameterError(f"{name} must be a whole number, 1 or more; got {value!r}.")
-    if precision is not None and str(precision) not in (*PRECISIONS, *_SHORT):
-        raise ParameterError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}.")
+    check_precision(precision)
     if resume and out is None:
         raise ParameterError("resume needs the folder of the earlier run: give out=FOLDER.")
     _accelerator(device, devices)
@@ -192,12 +194,11 @@ def _trainer(
     epochs: int,
     device: str,
     devices: int,
-    precision: str | int | None,
+    precision: str | None,
     folder: Path | None,
     callbacks: list[pl.Callback],
     deterministic: bool,
 ) -> pl.Trainer:
-    kind = None if precision is None else _SHORT.get(str(precision), str(precision))
     strategy: Any = "auto"
     if devices > 1:
         strategy = _Spawned(
@@ -206,7 +207,7 @@ def _trainer(
     return pl.Trainer(
         **_accelerator(device, devices),
         strategy=strategy,
-        precision=kind,
+        precision=precision,
         max_epochs=epochs,
         logger=_loggers(folder) if folder else False,
         log_every_n_steps=50,

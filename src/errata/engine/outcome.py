@@ -48,6 +48,7 @@ def describe(task: Task, **arguments: Any) -> dict[str, Any]:
 
 def _command(about: dict[str, Any]) -> str:
     named = {name: about[name] for name in ("label", "system", "epochs", "batch_size", "validation", "select", "seed")}
+    named |= {name: about[name] for name in ("precision", "epoch_rows") if name in about}
     named |= about.get("reading", {})
     named |= about["hyperparameters"]
     return f"errata.train({', '.join([repr(about['source']), *(f'{k}={v!r}' for k, v in named.items())])})"
@@ -66,7 +67,7 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
         own = {name: value.clone() for name, value in weights_of(system).items()}
         weights = {"last": own, "best": fitted.best_weights}
         system.load_state_dict(weights[select], strict=False)  # all but the per-sample memories
-    predicted, own_probability = _predictions(task, device)
+    predicted, own_probability = _predictions(task, device, about.get("precision"))
     ledger = _over_all_rows(task, inner, predicted, own_probability, about)
     last = fitted.history[-1] if fitted.history else {}
     metrics: dict[str, Any] = {
@@ -103,12 +104,13 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
     )
 
 
-def _predictions(task: Task, device: str) -> tuple[np.ndarray, np.ndarray]:
+def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(N,) the class predicted for each row, and (N,) the probability of its given label; NaN where it has none."""
     codes = task.data.labels.codes
     predicted = np.empty(len(codes), dtype=np.int64)
     own = np.full(len(codes), np.nan, dtype=np.float32)
-    for start, some in iterate_probabilities(task.system, task.inputs, device=resolve_device(device)):
+    place = resolve_device(device)
+    for start, some in iterate_probabilities(task.system, task.inputs, device=place, precision=precision):
         rows = slice(start, start + len(some))
         predicted[rows] = some.argmax(1)
         given = codes[rows]

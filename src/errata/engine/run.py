@@ -128,7 +128,8 @@ class Run:
 
     def _probabilities(self, data: Any) -> np.ndarray:
         inputs = self.encoder.encode(data)
-        return predict_proba(self.system, inputs, device=resolve_device(self.device))
+        place, precision = resolve_device(self.device), self.about.get("precision")
+        return predict_proba(self.system, inputs, device=place, precision=precision)
 
     def _names(self, codes: np.ndarray) -> np.ndarray:
         same = len({type(c) for c in self.classes}) == 1

@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from errata import systems
-from errata.engine.fit import check_settings, fit
+from errata.engine.fit import check_settings, fit, resolve_device
 from errata.engine.outcome import describe, finish
+from errata.engine.precision import resolve_precision
 from errata.engine.run import FILES, Run
 from errata.engine.task import prepare
 from errata.errors import ErrataError, ParameterError, UnknownNameError
@@ -158,6 +159,8 @@ def train_classes(
     )
     given = {"validation": validation, "select": select, "augment": augment, "seed": seed, "reading": reading}
     given |= {"epoch_rows": epoch_rows} if epoch_rows is not None else {}
+    precision = resolve_precision(precision, resolve_device(device), task.system)
+    given |= {"precision": precision} if precision is not None else {}
     about = describe(task, **given)
     if folder is not None:
         announce(folder, about)

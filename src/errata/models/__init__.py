@@ -12,6 +12,7 @@ from errata.models.dense import MLP, TextBag
 from errata.models.doors import HFModel, TimmModel, tokenize
 from errata.models.label_graph import LabelGraphNet, add_global_branches, label_cooccurrence
 from errata.models.registry import build, from_spec, names, widened_spec
+from errata.models.resnet9 import ResNet9
 from errata.models.transformer import PatchTransformer, TransformerBlock
 from errata.models.unet import UNet
 from errata.parts.merging.modules import Attention
@@ -25,6 +26,7 @@ __all__ = [
     "PatchTransformer",
     "PreActResNet",
     "ResNet",
+    "ResNet9",
     "SmallCNN",
     "TextBag",
     "TimmModel",

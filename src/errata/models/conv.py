@@ -12,11 +12,12 @@ from errata.models.base import Classifier, require_at_least, require_images, req
 __all__ = ["PreActResNet", "ResNet", "SmallCNN", "preact_resnet18", "resnet18", "resnet34"]
 
 
-def _conv(inner: int, outer: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+def convolution(inner: int, outer: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the image's size (but for the stride), without bias: a normalisation follows it."""
     return nn.Conv2d(inner, outer, size, stride, padding=size // 2, bias=False)
 
 
-def _initialise(model: nn.Module) -> None:
+def initialise(model: nn.Module) -> None:
     """Kaiming's normal initialisation, which keeps the variance of gradients through ReLUs (He et al. 2015)."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -59,12 +60,12 @@ class SmallCNN(Classifier):
         for stage, outer in enumerate((width, 2 * width, 4 * width)):
             if stage:
                 layers.append(nn.MaxPool2d(2))
-            layers += [_conv(inner, outer), nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
+            layers += [convolution(inner, outer), nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
             inner = outer
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(inner, num_classes)
-        _initialise(self)
+        initialise(self)
 
     def features(self, x: Tensor) -> Tensor:
         """Return embeddings (B, 4 * width) of images (B, C, H, W)."""
@@ -78,11 +79,11 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _conv(inner, outer, stride=stride), nn.BatchNorm2d(outer)
-        self.conv2, self.bn2 = _conv(outer, outer), nn.BatchNorm2d(outer)
+        self.conv1, self.bn1 = convolution(inner, outer, stride=stride), nn.BatchNorm2d(outer)
+        self.conv2, self.bn2 = convolution(outer, outer), nn.BatchNorm2d(outer)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inner != outer:
-            self.shortcut = nn.Sequential(_conv(inner, outer, 1, stride), nn.BatchNorm2d(outer))
+            self.shortcut = nn.Sequential(convolution(inner, outer, 1, stride), nn.BatchNorm2d(outer))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -94,9 +95,9 @@ class PreActBlock(nn.Module):
 
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(inner), _conv(inner, outer, stride=stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(outer), _conv(outer, outer)
-        self.shortcut = _conv(inner, outer, 1, stride) if stride != 1 or inner != outer else None
+        self.bn1, self.conv1 = nn.BatchNorm2d(inner), convolution(inner, outer, stride=stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(outer), convolution(outer, outer)
+        self.shortcut = convolution(inner, outer, 1, stride) if stride != 1 or inner != outer else None
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(x))
@@ -155,10 +156,10 @@ class ResNet(Classifier):
         self.body = nn.Sequential(*stages)
         self.last = self._make_last(outer)
         self.classifier = nn.Linear(outer, num_classes)
-        _initialise(self)
+        initialise(self)
 
     def _make_stem(self, width: int) -> nn.Module:
-        return nn.Sequential(_conv(self.in_channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        return nn.Sequential(convolution(self.in_channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
     def _make_last(self, width: int) -> nn.Module:
         return nn.Identity()
@@ -189,7 +190,7 @@ class PreActResNet(ResNet):
     block = PreActBlock
 
     def _make_stem(self, width: int) -> nn.Module:
-        return _conv(self.in_channels, width)
+        return convolution(self.in_channels, width)
 
     def _make_last(self, width: int) -> nn.Module:
         return nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
