@@ -58,7 +58,8 @@ class IHomer(base.MultiLabelClassifier):
         change
     partition : "learned"; "one" cluster of all labels; "each" label by itself; or clusters as a tuple of tuples of
         labels, labels not named forming one more
-    repair : join clusters with fewer labels than an event most often has
+    repair : clusters with fewer labels than an event most often has join another. Groups of labels smaller than that
+        end up together: switch it off where events have labels of several groups
     warmup : events before the first partition
     succeed : where a cluster is split, its parts go on with what their labels' tree has learned of them; otherwise, and
         where clusters are joined, a fresh model begins
