@@ -173,6 +173,11 @@ class Ledger:
         """What kind of task it is of, with the words for its rows; from ``meta["task"]``."""
         return kind_of(self.meta.get("task"))
 
+    def called(self, position: int) -> str:
+        """What a row is called to people: its item's name, where several people labelled items, or its number."""
+        names = self.columns["item"] if self.meta.get("task") == "annotations" else self.index
+        return str(names[position])
+
     @property
     def vouched(self) -> Vouched | None:
         """How precise the list is estimated to be, by its length; None where that is not known."""

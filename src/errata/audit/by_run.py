@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from errata.engine.run import Run
     from errata.ledger import Ledger
 
-__all__ = ["Seen", "audit", "load_run", "pool", "read_for", "skill", "view"]
+__all__ = ["Seen", "audit", "load_run", "pool", "read_for", "skill", "tempered", "view"]
 
 AT_ONCE = 512
 
@@ -96,11 +96,11 @@ def audit(
         _require_other_rows(one, data)
     labels, given = _labels(data, runs[0], pred_probs, classes)
     require_two_classes(labels)
-    sources, embeddings = [] if given is None else [_tempered(given, labels)], None
+    sources, embeddings = [] if given is None else [tempered(given, labels)], None
     with Progress(progress, "predicting with the run", float(len(runs))) as bar:
         for one in runs:
             seen = view(one, data, bar.advance)
-            sources.append(_tempered(seen.probabilities[:, _columns(one, labels)], labels))
+            sources.append(tempered(seen.probabilities[:, _columns(one, labels)], labels))
             embeddings = seen.embeddings if embeddings is None else embeddings
     probs = pool(sources, [skill(labels.codes, source) for source in sources])
     first = confident(labels, probs, index=data.rows)
@@ -263,7 +263,8 @@ def _columns(run: Run, labels: ClassLabels) -> list[int]:
     return [place[str(name)] for name in labels.classes]
 
 
-def _tempered(probs: np.ndarray, labels: ClassLabels) -> np.ndarray:
+def tempered(probs: np.ndarray, labels: ClassLabels) -> np.ndarray:
+    """A copy of probabilities (N, K), calibrated on the given labels by one temperature."""
     found = np.array(probs, dtype=np.float32)
     temper(found, labels.codes)
     return found

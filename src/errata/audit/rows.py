@@ -63,7 +63,7 @@ def worst_rows(ledger: Ledger) -> list[dict[str, Any]]:
         given, proposed = _label(ledger, "given", position), _label(ledger, "proposed", position)
         row: dict[str, Any] = {
             "place": place,
-            "row": str(ledger.index[position]),
+            "row": ledger.called(position),
             "given": given,
             "proposed": proposed,
             "trust": float(np.nan_to_num(ledger.trust[position])),

@@ -110,14 +110,14 @@ def parts(ledger: Ledger) -> dict[str, Any] | None:
         "rows": int(table["row"].nunique()),
         "columns": [str(name).replace("_", " ") for name in more],
         "first": FIRST_PARTS,
-        "worst": [_part(line, more) for line in worst.to_dict("records")],
+        "worst": [_part(ledger, line, more) for line in worst.to_dict("records")],
     }
 
 
-def _part(line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
+def _part(ledger: Ledger, line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
     trust = float(line["trust"])
     return {
-        "row": str(line["row"]),
+        "row": ledger.called(line["row"]) if ledger.meta.get("task") == "annotations" else str(line["row"]),
         "given": short(_single(line["given"])),
         "proposed": short(_single(line["proposed"])),
         "trust": 0.0 if np.isnan(trust) else trust,

@@ -47,7 +47,7 @@ def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:
     for position in rows:
         given, proposed = (str(ledger.classes[codes[position]]) for codes in (ledger.given, ledger.proposed))
         table.add_row(
-            str(ledger.index[position]),
+            escape(ledger.called(position)),
             f"[red]{escape(given)}[/red]",
             f"[green]{escape(proposed)}[/green]",
             shown_trust(ledger.trust[position]),

@@ -42,7 +42,8 @@ def queue(
         str,
         typer.Option(
             help="What goes first: gd, ld or ratio (distance in the hierarchy), confidence, disagreement, votes, "
-            "divergence, entropy, margin, trust, random; auto is gd with a hierarchy, and else trust."
+            "divergence, entropy, margin, opinion, trust, random; auto is gd with a hierarchy, opinion for several "
+            "people's labels, and else trust."
         ),
     ] = "auto",
     with_: Annotated[
@@ -123,8 +124,14 @@ def queue(
     found.save(place, report=data is not None or not (place / "report.html").exists())
     _show(talk, found, simulation)
     talk.paths({"queue": target, "ledger": place / "ledger.parquet", "report": place / "report.html"})
-    talk.say(f"\nNext: errata review {place}")
+    talk.say(f"\nNext: {_next(found, place, target)}")
     talk.result(_told(found, simulation, target))
+
+
+def _next(ledger: Ledger, place: Path, target: Path) -> str:
+    if ledger.kind.task != "annotations":
+        return f"errata review {place}"
+    return f"let more people label the items of {target}, and errata audit NEW --annotations --earlier {place}"
 
 
 def _hierarchy(talk: Talk, told: str | None, ledger: Ledger) -> Any:
@@ -152,7 +159,7 @@ def _content(talk: Talk, ledger: Ledger, folder: Path) -> Any:
     except ErrataError as error:
         talk.warn(f"The queue has row numbers only: {error}")
         return None
-    if data is None:
+    if data is None and ledger.kind.task != "annotations":
         talk.note("The data that the ledger was made from are not here, so the queue has row numbers only.")
     return data
 
