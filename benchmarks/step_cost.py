@@ -1,4 +1,5 @@
-"""What a training step of each system costs beside plain cross-entropy.
+"""What a training step of each system costs beside plain cross-entropy; of each multi-label system beside binary
+cross-entropy.
 
 One process, one network architecture, synthetic images of CIFAR's size. The systems take turns step by step, so that
 whatever else the machine does falls on all of them alike; the ratio is taken within each turn, and its median told. A
@@ -8,6 +9,7 @@ is timed apart and shared out over those steps.
 
     python benchmarks/step_cost.py                                  # CPU, some minutes
     python benchmarks/step_cost.py --device cuda --turns 200        # GPU
+    python benchmarks/step_cost.py --task multilabel
 """
 
 from __future__ import annotations
@@ -27,22 +29,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _record import write_result
 from errata import models, systems
 from errata.data import ImageViews
-from errata.parts import Batch, System
+from errata.parts import Batch, MultiLabelSystem, System
 
-SYSTEMS = ("ce", "robust-loss", "ogc", "anl", "elr", "elr-plus")
-ROWS, CLASSES = 50_000, 10
+SYSTEMS = {  # the plain one first
+    "classification": ("ce", "robust-loss", "ogc", "anl", "elr", "elr-plus"),
+    "multilabel": ("bce", "pu-mlc"),
+}
+ROWS = 50_000
+CLASSES = {"classification": 10, "multilabel": 20}
 # of a step of plain cross-entropy; elr-plus trains two networks, whose plain cost is twice that
 TARGETS = {"robust-loss": 1.10, "ogc": 1.10, "anl": 1.10, "elr": 1.10, "elr-plus": 2 * 2 * 1.10}
+# pu-mlc goes through the network a second time, with half a batch of mixed samples, and back from both
+TARGETS |= {"pu-mlc": 1.5 * 1.10}
 
 
 class Trained:
     """A system with its optimiser, and what a Trainer does in a step."""
 
-    def __init__(self, slug: str, model: str, device: str, half: bool) -> None:
+    def __init__(self, slug: str, model: str, classes: int, device: str, half: bool) -> None:
         torch.manual_seed(0)
-        network = models.build(model, CLASSES, input_shape=(3, 32, 32))
+        network = models.build(model, classes, input_shape=(3, 32, 32))
         views = ImageViews(mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
-        self.system: System = systems.load(slug)(network, CLASSES, ROWS, views=views, scheduler="constant", lr=0.01)
+        self.system: System = systems.load(slug)(network, classes, ROWS, views=views, scheduler="constant", lr=0.01)
         self.system.to(device).train()
         self.optimizer = self.system.configure_optimizers()
         self.autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=half)
@@ -63,6 +71,8 @@ class Trained:
         optimizer.step()
         if hasattr(system, "update_teachers"):
             system.update_teachers()
+        if isinstance(system, MultiLabelSystem) and system.averaged is not None:
+            system.averaged.update(system.model, system.ema)
 
 
 def timed(work: Any, device: str) -> float:
@@ -90,24 +100,28 @@ def measure(model: str, options: argparse.Namespace) -> dict[str, Any]:
     device = options.device
     random = torch.Generator().manual_seed(1)
     x = torch.randint(0, 256, (options.batch, 3, 32, 32), generator=random, dtype=torch.uint8).to(device)
-    y = torch.randint(CLASSES, (options.batch,), generator=random).to(device)
-    trained = {slug: Trained(slug, model, device, options.precision == "bf16") for slug in SYSTEMS}
-    seconds: dict[str, list[float]] = {slug: [] for slug in SYSTEMS}
+    slugs, classes = SYSTEMS[options.task], CLASSES[options.task]
+    if options.task == "multilabel":  # one label in ten is noted
+        y = torch.where(torch.rand(options.batch, classes, generator=random) < 0.1, 1, -1).to(device)
+    else:
+        y = torch.randint(classes, (options.batch,), generator=random).to(device)
+    trained = {slug: Trained(slug, model, classes, device, options.precision == "bf16") for slug in slugs}
+    seconds: dict[str, list[float]] = {slug: [] for slug in slugs}
     for turn in range(-options.warm_up, options.turns):
-        first = turn % len(SYSTEMS)
+        first = turn % len(slugs)
         batch = Batch(torch.randperm(ROWS, generator=random)[: options.batch].to(device), x, y)
-        for slug in SYSTEMS[first:] + SYSTEMS[:first]:
+        for slug in slugs[first:] + slugs[:first]:
             spent = timed(partial(trained[slug].step, batch), device)
             if turn >= 0:
                 seconds[slug].append(spent)
-    shared = {"ogc": refit_seconds(trained["ogc"], device)}
+    shared = {"ogc": refit_seconds(trained["ogc"], device)} if "ogc" in trained else {}
     result = {}
-    for slug in SYSTEMS:
+    for slug in slugs:
         extra = shared.get(slug, 0.0)
-        ratios = [(own + extra) / plain for own, plain in zip(seconds[slug], seconds["ce"], strict=True)]
+        ratios = [(own + extra) / plain for own, plain in zip(seconds[slug], seconds[slugs[0]], strict=True)]
         result[slug] = {
             "median_seconds": statistics.median(seconds[slug]) + extra,
-            "ratio_to_ce": statistics.median(ratios),
+            "ratio_to_plain": statistics.median(ratios),
             "ratio_quartiles": statistics.quantiles(ratios, n=4)[::2],
             "refit_seconds_per_step": extra,
             "target": TARGETS.get(slug),
@@ -118,6 +132,7 @@ def measure(model: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=list(SYSTEMS), default="classification")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--models", nargs="+", default=["small_cnn", "resnet18"])
     parser.add_argument("--batch", type=int, default=128)
@@ -135,12 +150,18 @@ def main() -> None:
             low, high = row["ratio_quartiles"]
             target = f"at most {row['target']:.2f}" if row["target"] else "the baseline"
             print(
-                f"  {slug:12s} {1000 * row['median_seconds']:9.1f} ms   {row['ratio_to_ce']:.3f} of ce "
+                f"  {slug:12s} {1000 * row['median_seconds']:9.1f} ms   {row['ratio_to_plain']:.3f} of plain "
                 f"(quartiles {low:.3f}, {high:.3f})   {target}"
             )
-    name = "step_cost" if options.device == "cpu" else "step_cost_gpu"
+    name = "step_cost" if options.task == "classification" else f"step_cost_{options.task}"
+    name += "" if options.device == "cpu" else "_gpu"
     name += "_bf16" if options.precision == "bf16" else ""
-    settings = {**vars(options), "rows": ROWS, "classes": CLASSES, "threads_used": torch.get_num_threads()}
+    settings = {
+        **vars(options),
+        "rows": ROWS,
+        "classes": CLASSES[options.task],
+        "threads_used": torch.get_num_threads(),
+    }
     path = write_result(name, {"settings": settings, "models": found})
     print(f"\n{path}")
 

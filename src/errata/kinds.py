@@ -62,6 +62,15 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("classification", "classification"),
         Kind(
+            "annotations",
+            "several people's labels",
+            row="item",
+            rows="items",
+            part="opinion",
+            parts="opinions",
+            command="errata audit SOURCE --annotations",
+        ),
+        Kind(
             "ood",
             "out-of-distribution",
             row="sample",

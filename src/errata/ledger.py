@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from errata.findings import Finding
     from errata.vouching import Vouched
 
-__all__ = ["PARTS", "Ledger", "Noise"]
+__all__ = ["PARTS", "UNSEEN", "Ledger", "Noise"]
 
 PARTS = ("given", "proposed", "trust", "issue", "rank")
 """The columns of a ledger's table, and of its finer rows."""
+
+UNSEEN = ("runs", "digest")
+"""Columns that are for programs: nobody wants to read them."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,11 @@ class Ledger:
     def kind(self) -> Kind:
         """What kind of task it is of, with the words for its rows; from ``meta["task"]``."""
         return kind_of(self.meta.get("task"))
+
+    def called(self, position: int) -> str:
+        """What a row is called to people: its item's name, where several people labelled items, or its number."""
+        names = self.columns["item"] if self.meta.get("task") == "annotations" else self.index
+        return str(names[position])
 
     @property
     def vouched(self) -> Vouched | None:

@@ -89,3 +89,67 @@ def test_real_crowds(shared_data, name, least):
     assert right.mean() > least
     assert right.mean() > majority.mean() + 0.03
     assert (~majority[table.loc[both, "issue"]]).mean() > 0.75
+
+
+def split(shared_data, name="duck", seed=0):
+    table = pd.read_csv(shared_data / "crowd" / f"{name}_answer.csv.gz").sample(frac=1, random_state=seed)
+    return table[: int(0.9 * len(table))], table[int(0.9 * len(table)) :], table
+
+
+@pytest.mark.parametrize("aggregate", ["majority", "dawid-skene"])
+def test_late_labels_are_added_to_an_earlier_audit(shared_data, tmp_path, aggregate):
+    pytest.importorskip("crowdkit")
+    names = {"item": "question", "annotator": "worker", "label": "answer", "progress": False}
+    early, late, every = split(shared_data)
+    before = audit(early, aggregate=aggregate, **names)
+    before.save(tmp_path / "before", report=False)
+    after = audit(late, earlier=tmp_path / "before", **names)
+    assert (after.trust == audit(late, earlier=before, **names).trust).all()
+    together = audit(every, aggregate=aggregate, **names)
+    one, other = (ledger.table.set_index("item").sort_index() for ledger in (after, together))
+    assert (one["opinions"] == other["opinions"]).all()
+    assert (one["given"].astype(int) == other["given"].astype(int)).all()
+    assert (one["proposed"].astype(int) == other["proposed"].astype(int)).mean() >= 0.95
+    assert after.meta["annotations"] == together.meta["annotations"]
+    assert after.meta["aggregate"] == aggregate
+    assert "new labels were added" in after.meta["notes"][-1]
+    if aggregate == "majority":
+        assert np.allclose(one["trust"], other["trust"])
+
+
+def test_late_labels_may_be_of_new_items_by_new_people_and_of_new_classes():
+    before = audit(small(), aggregate="majority")
+    late = {"item": ["c", "c", "a", "a"], "annotator": [9, 1, 9, 1], "label": ["z", "z", "w", "x"]}
+    after = audit(late, earlier=before)
+    assert after.classes == ["x", "y", "w", "z"]
+    assert after.columns["item"].tolist() == ["a", "b", "c"]
+    assert after.table["given"].tolist() == ["x", "y", "z"]
+    assert after.columns["opinions"].tolist() == [4, 2, 2]
+    assert "a second time were counted once" in " ".join(after.meta["notes"])  # 1 had said x of a before
+    assert after.columns["probabilities"].shape == (3, 4)
+
+
+def test_opinions_are_the_finer_rows(tmp_path):
+    ledger = audit(small(), aggregate="majority")
+    parts = ledger.parts
+    assert parts["row"].tolist() == [0, 0, 0, 1, 1]
+    assert parts["annotator"].tolist() == [1, 2, 3, 1, 2]
+    assert parts["issue"].tolist() == [False, False, True, False, False]
+    assert parts["trust"].tolist() == [
+        pytest.approx(ledger.columns["probabilities"][r, c]) for r, c in zip(parts["row"], [0, 0, 1, 1, 1])
+    ]
+    assert ledger.called(1) == "b"
+    ledger.save(tmp_path)
+    assert "opinions" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_brought_up_to_date_says_so():
+    from errata.errors import LedgerError
+
+    other = errata.Ledger([0, 1], [0, 1], [0.5, 0.5], classes=["x", "y"], meta={"method": "confident"})
+    with pytest.raises(LedgerError, match=r"is of one label per row\. Audit all labels together"):
+        audit(small(), earlier=other)
+    before = audit(small(), aggregate="majority")
+    before.meta["aggregate"] = "glad"
+    with pytest.raises(LedgerError, match="by 'glad' cannot be brought up to date"):
+        audit(small(), earlier=before)

@@ -43,6 +43,26 @@ def test_several_peoples_labels(votes, tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_late_labels_go_to_an_earlier_audit_and_the_queue_asks_for_more(votes, tmp_path):
+    table = pd.read_csv(votes[0])
+    table[:200].to_csv(tmp_path / "some.csv", index=False)
+    table[200:].to_csv(tmp_path / "more.csv", index=False)
+    names = ["--annotations", "--set", "item=question", "--set", "annotator=worker", "--set", "label=answer", "--json"]
+    first, both = tmp_path / "first", tmp_path / "both"
+    assert errata_audit(tmp_path / "some.csv", *names, "--out", first).returncode == 0
+    queue = [sys.executable, "-m", "errata", "queue", str(first), "--budget", "5", "--json"]
+    asked = subprocess.run(queue, capture_output=True, text=True, timeout=300)
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads(asked.stdout)["rule"] == "opinion"
+    assert set(pd.read_csv(first / "queue.csv")["item"]) <= set(range(60))
+    done = errata_audit(tmp_path / "more.csv", *names, "--earlier", first, "--out", both)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 60
+    refused = errata_audit(tmp_path / "more.csv", "--label", "answer", "--earlier", first)
+    assert refused.returncode in (1, 2)
+    assert "--earlier goes with --annotations" in refused.stderr
+
+
 def test_annotations_with_a_column_that_is_not_there(votes):
     done = errata_audit(votes[0], "--annotations")
     assert done.returncode in (1, 2)

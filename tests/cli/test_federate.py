@@ -100,3 +100,16 @@ def test_help_names_the_parts(run):
     assert told.code == 0
     for word in ("run", "serve", "join", "--clients"):
         assert word in told.out
+
+
+def test_an_app_for_flowers_own_servers(run, sites):
+    pytest.importorskip("flwr")
+    given = ("federate", "serve", "bench.csv", "--label", "kind", "--rounds", "3", *FAST, "--out", "server")
+    done = run(*given, "--app", "app", "--json")
+    assert done.code == 0, done.err
+    assert {p.name for p in (sites / "app").iterdir()} == {"pyproject.toml", "errata_federation.py"}
+    assert "flwr run app SUPERLINK" in run(*given, "--app", "app2").out.replace("app2", "app")
+    assert "nothing is overwritten" in run(*given, "--app", "app").paragraph
+    (sites / "secret").write_text("0123456789abcdef")
+    assert "are Flower's" in run(*given, "--app", "app3", "--token", "secret").paragraph
+    assert not (sites / "server").exists()

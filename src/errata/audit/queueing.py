@@ -1,8 +1,8 @@
 """What to look at with a budget: a ledger's rows in the order of a rule.
 
 A rule scores every row from the ledger (trust), from what models predict (entropy, margin, disagreement, divergence),
-or from how far their predictions are from the given label in a tree of labels (gd, ld, ratio). The row with the highest
-score is looked at first.
+from how far their predictions are from the given label in a tree of labels (gd, ld, ratio), or from what one more
+person's opinion would tell (opinion). The row with the highest score is looked at first.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from errata.systems.budget.reannotation_budget import (
 __all__ = ["RULES", "Known", "enqueue", "known_of", "rule_scores"]
 
 _POINTS = 100  # of a curve in a chart
+_ANOTHER = "another_opinion"  # the column of an audit of several people's labels
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class Known:
     distances: Distances
     power: float
     seed: int
+    another: np.ndarray | None = None
+
+    @property
+    def opinion(self) -> np.ndarray:
+        """(n,) what one more opinion would tell: of the audit of several people's labels only."""
+        if self.another is None:
+            raise ParameterError(
+                "The rule 'opinion' needs the audit of several people's labels (errata audit VOTES --annotations); "
+                "this ledger has no column 'another_opinion'. The nearest for other ledgers is 'trust'."
+            )
+        return self.another
 
     @property
     def predictions(self) -> np.ndarray:
@@ -85,6 +97,7 @@ RULES: dict[str, tuple[Callable[[Known], np.ndarray], str]] = {
     "divergence": (lambda k: query.kl_score(k.pred_probs), "how far the models' probabilities differ (mean KL)"),
     "entropy": (lambda k: query.entropy_score(k.pred_probs), "the entropy of the mean prediction"),
     "margin": (lambda k: query.margin_score(k.pred_probs), "how little the best class leads"),
+    "opinion": (lambda k: k.opinion, "what one more person's opinion is expected to tell"),
     "trust": (lambda k: query.trust_score(k.trust), "1 less the ledger's trust in the label"),
     "random": (lambda k: query.random_score(len(k.given), seed=k.seed), "chance"),
 }
@@ -134,7 +147,8 @@ def enqueue(
     ----------
     ledger : of an audit or a training
     budget : rows that can be looked at: a number, or a share such as "5%" of the labelled rows
-    rule : one of ``RULES``; "auto" is "gd" with a hierarchy, and else "trust"
+    rule : one of ``RULES``; "auto" is "gd" with a hierarchy, else "opinion" for several people's labels, and else
+        "trust"
     hierarchy : of the labels, as ``errata.data.read_hierarchy`` takes it; by default a flat one, in which it only
         counts whether labels differ
     models : further opinions of the same rows: ledgers, runs, or their folders; the ledger's own proposals are the
@@ -164,7 +178,7 @@ def enqueue(
     """
     if ties not in ("trust", "order"):
         raise ParameterError(f"ties must be 'trust' or 'order'; got {ties!r}.")
-    chosen = rule if rule != "auto" else "gd" if hierarchy is not None else "trust"
+    chosen = rule if rule != "auto" else _usual(ledger, hierarchy)
     what: dict[str, Any] = {"hierarchy": hierarchy, "models": models, "pred_probs": pred_probs}
     what |= {"aliases": aliases, "missing": missing, "power": power, "seed": seed}
     score = rule_scores(ledger, chosen, **what)
@@ -214,7 +228,14 @@ def known_of(
     else:
         tree = read_hierarchy(hierarchy).distances(ledger.classes, aliases, missing=missing)
     given = ledger.given[rows].astype(np.int64)
-    return Known(given, ledger.trust[rows], [v.of(rows) for v in votes], tree, power, seed)
+    another = ledger.columns.get(_ANOTHER)
+    another = None if another is None else np.asarray(another, dtype=np.float64)[rows]
+    return Known(given, ledger.trust[rows], [v.of(rows) for v in votes], tree, power, seed, another)
+
+
+def _usual(ledger: Ledger, hierarchy: Any) -> str:
+    """The rule that fits what is known."""
+    return "gd" if hierarchy is not None else "opinion" if _ANOTHER in ledger.columns else "trust"
 
 
 # -- what it buys ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.audit.rows import WORST, short
-from errata.ledger import PARTS
+from errata.ledger import PARTS, UNSEEN
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -50,6 +50,9 @@ def vouched(ledger: Ledger) -> dict[str, Any] | None:
     shown = [*steps[:: max(1, -(-len(steps) // 5))], issues]
     return {
         "errors": v.errors,
+        "range": None if np.isnan(v.errors_low + v.errors_high) else (v.errors_low, v.errors_high),
+        "checked": v.checked,
+        "notes": list(v.notes),
         "issues": issues,
         "whole": v.at(issues),
         "first": v.at(min(WORST, issues)),
@@ -103,21 +106,21 @@ def parts(ledger: Ledger) -> dict[str, Any] | None:
     flagged = np.flatnonzero(issues)
     some = flagged[np.argsort(rank[flagged], kind="stable")[:WORST_PARTS]]
     worst = table.iloc[some]
-    more = [name for name in table.columns if name not in ("row", *PARTS)]
+    more = [name for name in table.columns if name not in ("row", *PARTS, *UNSEEN)]
     return {
         "n": len(table),
         "issues": int(issues.sum()),
         "rows": int(table["row"].nunique()),
         "columns": [str(name).replace("_", " ") for name in more],
         "first": FIRST_PARTS,
-        "worst": [_part(line, more) for line in worst.to_dict("records")],
+        "worst": [_part(ledger, line, more) for line in worst.to_dict("records")],
     }
 
 
-def _part(line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
+def _part(ledger: Ledger, line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
     trust = float(line["trust"])
     return {
-        "row": str(line["row"]),
+        "row": ledger.called(line["row"]) if ledger.meta.get("task") == "annotations" else str(line["row"]),
         "given": short(_single(line["given"])),
         "proposed": short(_single(line["proposed"])),
         "trust": 0.0 if np.isnan(trust) else trust,

@@ -109,7 +109,7 @@ def _possible(rules: Sequence[str] | None, known: Known) -> list[str]:
         named = [name for name in named if name not in ("divergence", "entropy", "margin")]
     if len(known.votes) < 2:
         named = [name for name in named if name not in ("divergence", "votes")]
-    return named
+    return [name for name in named if name != "opinion" or known.another is not None]
 
 
 def _table(

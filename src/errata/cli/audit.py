@@ -108,6 +108,13 @@ def audit(
             "--set item=question --set annotator=worker.",
         ),
     ] = False,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --annotations: the folder of an earlier such audit; SOURCE holds only the labels given since.",
+            show_default=False,
+        ),
+    ] = None,
     findings: Annotated[
         bool, typer.Option(help="Also look for duplicates, outliers, rare classes, imbalance, drift and the like.")
     ] = True,
@@ -153,6 +160,8 @@ def audit(
 
       errata audit votes.csv --annotations --set annotator=worker
 
+      errata audit more-votes.csv --annotations --earlier votes-audit
+
       errata audit graph/ --method erase
 
       errata audit new-photos/ --run run --method energy
@@ -179,8 +188,11 @@ def audit(
         scoring |= {"method": method or "energy", **options.assignments(settings)}
         _of_kind(talk, source, "ood", scoring, out, force)
         return
+    if earlier is not None and not annotations:
+        raise ParameterError("--earlier goes with --annotations: an earlier audit of several people's labels.")
     if task is not None or annotations:
         given = {"label": label, "pred_probs": pred_probs, "folds": folds, "seed": seed, "device": device}
+        given["earlier"] = earlier
         parameters = {**options.assignments(settings), **{k: v for k, v in given.items() if v is not None}}
         _of_kind(talk, source, task, parameters, out, force)
         return

@@ -158,6 +158,13 @@ def run(
     talk.say(f"\nNext: errata predict {folder} SOURCE --out predictions.csv, or errata review {folder}/clients/NAME")
 
 
+_HOW = """Where the SuperLink is, and errata installed beside it and beside each SuperNode:
+  flower-superlink --insecure --disable-runtime-dependency-installation
+  flower-supernode --insecure --superlink HOST:8000 --node-config 'source="visits.csv" label="diagnosis" out="mine"'
+  flwr run {app} SUPERLINK
+Run the app again to go on from the last whole round. Without --insecure both sides need TLS; see their --help."""
+
+
 @federate.command("serve")
 @command
 def serve(
@@ -186,6 +193,10 @@ def serve(
     round_timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which a round goes on without the late.")
     ] = None,
+    app: Annotated[
+        Path | None,
+        typer.Option(help="Don't serve: write a Flower app into this folder, for `flwr run`.", show_default=False),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     out: options.OutFolder = None,
@@ -210,14 +221,39 @@ def serve(
       errata federate serve bench.csv --label diagnosis --clients 3 --rounds 50 --out server
 
       errata federate serve bench.csv --label diagnosis --host 0.0.0.0 --certificates tls/ --token secret.txt
+
+      errata federate serve bench.csv --label diagnosis --out server --app app     (for Flower's SuperLink)
     """
     from errata.engine.federated import serve as start
+    from errata.engine.federated import write_app
     from errata.engine.run import FILES
 
     parameters = options.assignments(settings)
     reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
     if resume and out is None:
         raise ParameterError("--resume needs the folder of the earlier server: give --out DIR.")
+    shared: dict[str, Any] = {
+        "system": system,
+        "rounds": rounds,
+        "clients": clients,
+        "fraction": fraction,
+        "classes": None if classes is None else [name.strip() for name in classes.split(",") if name.strip()],
+        "model": model,
+        "wait_for": wait_for,
+        "round_timeout": round_timeout,
+        "seed": seed,
+        "device": device,
+        **reading,
+        **parameters,
+    }
+    if app is not None:
+        if token is not None or certificates is not None:
+            raise ParameterError("With --app, TLS and authentication are Flower's: see flower-superlink --help.")
+        made = write_app(app, source, label, out=out or Path(f"{stem_of(source)}-server"), **shared)
+        talk.say(_HOW.format(app=made))
+        talk.paths({"app": made})
+        talk.result({"app": str(made)})
+        return
     hint = "Choose another --out, or go on with that federation: --resume."
     folder = output_folder(talk, out, f"{stem_of(source)}-server", taken_by=FILES, replace=resume, hint=hint)
     talk.on_interrupt = f"To go on from the last whole round, run the same command with --out {folder} --resume."
@@ -225,26 +261,15 @@ def serve(
     done = start(
         source,
         label,
-        system=system,
-        rounds=rounds,
-        clients=clients,
-        fraction=fraction,
-        classes=None if classes is None else [name.strip() for name in classes.split(",") if name.strip()],
-        model=model,
         host=host,
         port=port,
         certificates=certificates,
         token=token,
-        wait_for=wait_for,
-        round_timeout=round_timeout,
-        seed=seed,
-        device=device,
         out=folder,
         resume=resume,
         progress=talk.progress,
         verbose=talk.verbose,
-        **reading,
-        **parameters,
+        **shared,
     )
     _show(talk, done, folder)
 

@@ -14,9 +14,10 @@ import numpy as np
 from errata.correct.proposed import proposed
 from errata.correct.tables import Columns, columns_of, is_nothing
 from errata.errors import DataError, LedgerError, ParameterError, UnknownNameError
+from errata.forms import form_of
 from errata.ledger import Ledger
 
-__all__ = ["ACTIONS", "Decided", "decide"]
+__all__ = ["ACTIONS", "Decided", "decide", "skipped_rows"]
 
 ACTIONS = ("keep", "relabel", "drop")
 """What can be decided on a row; "skip", or nothing, means that nothing is."""
@@ -67,6 +68,7 @@ def decide(
     who: str = "",
     max_trust: float | None = None,
     max_rows: int | None = None,
+    labels: Any = None,
 ) -> Decided:
     """Read and check decisions.
 
@@ -79,6 +81,7 @@ def decide(
     folder : the ledger's folder, if it lies in one
     who : goes into the provenance where the decisions do not say who decided
     max_trust, max_rows : with "proposed", only rows whose given label is trusted at most so far, and so many at most
+    labels : with "proposed", where tokens, boxes or masks are; by default where the ledger says
 
     Returns
     -------
@@ -101,13 +104,31 @@ def decide(
     (array([1]), ['relabel'], ['cat'])
     """
     if isinstance(decisions, str) and decisions == "proposed":
-        columns, notes = proposed(ledger, max_trust, max_rows), [UNCHECKED]
+        form = form_of(ledger, folder, labels)
+        columns, notes = proposed(ledger, max_trust, max_rows, form), [UNCHECKED]
         when = _changed_at(folder / "ledger.parquet") if folder else _now()
     elif max_trust is not None or max_rows is not None:
         raise ParameterError("max_trust and max_rows choose among the ledger's proposals: use decisions='proposed'.")
     else:
         columns, notes, when = _read(decisions, folder)
     return _checked(_named(columns), ledger, who, when, notes)
+
+
+def skipped_rows(decisions: Any, ledger: Ledger, *, folder: Path | None = None) -> np.ndarray:
+    """(M,) int64, positions of the rows that people looked at and could not decide; parameters as of ``decide``."""
+    if decisions is None and folder is not None:
+        decisions = folder / RECORD
+    path = Path(decisions).expanduser() if isinstance(decisions, (str, os.PathLike)) else None
+    path = path / RECORD if path is not None and path.is_dir() else path
+    if path is not None and path.suffix == ".sqlite":
+        from errata.review.decisions import Decisions
+
+        with Decisions(path) as record:
+            rows = [d.row for d in record.standing() if d.action == "skip"]
+    else:
+        columns = _named(columns_of(decisions if path is None else path))
+        rows = [row for row, action in zip(columns["row"], columns["action"]) if _word(action).lower() == "skip"]
+    return _positions(rows, ledger) if rows else np.zeros(0, dtype=np.int64)
 
 
 def _read(decisions: Any, folder: Path | None) -> tuple[Columns, list[str], str]:

@@ -48,6 +48,7 @@ def describe(task: Task, **arguments: Any) -> dict[str, Any]:
 
 def _command(about: dict[str, Any]) -> str:
     named = {name: about[name] for name in ("label", "system", "epochs", "batch_size", "validation", "select", "seed")}
+    named |= {"model": about["model"]["name"]} if isinstance(about["model"], dict) else {}
     named |= {name: about[name] for name in ("precision", "epoch_rows") if name in about}
     named |= about.get("reading", {})
     named |= about["hyperparameters"]

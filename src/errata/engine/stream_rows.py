@@ -46,6 +46,7 @@ class Rows:
         self.pairs: dict[str, array[Any]] = {name: array(code) for name, code in _PARTS.items()}
         self.sets: dict[tuple[int, ...], int] = {}
         self.labels: dict[str, int] = {}
+        self._codes: dict[Any, int] = {}  # the same, by names that need not be texts
 
     def __len__(self) -> int:
         return len(self.events["trust"])
@@ -62,8 +63,11 @@ class Rows:
         row, early = len(self), len(self) < self.warmup
         given, doubted = [], []
         trust = 1.0
-        for name, there in y.items():
-            label = self.labels.setdefault(str(name), len(self.labels))
+        if not y.keys() <= self._codes.keys():
+            self._codes |= {name: self.labels.setdefault(str(name), len(self.labels)) for name in y}
+        # the many labels that are neither there nor thought to be are surely right, and say nothing
+        for name, there in [pair for pair in y.items() if pair[1] or pair[0] in p]:
+            label = self._codes[name]
             chance = p.get(name, 0.0)
             chance = chance if there else 1.0 - chance
             if there:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from errata.engine.stream_progress import Readout
 from errata.errors import LoadError
 
@@ -16,11 +18,12 @@ SUM_EVERY = 16  # of so many events one goes into the checksum
 
 
 def ask(model: Any, x: dict[str, Any]) -> tuple[Mapping[Any, bool], dict[Any, float]]:
-    """What is predicted, and with which probabilities."""
+    """What is predicted, and with which probabilities; those of labels not named are 0."""
     said = model.predict_one(x)
     if hasattr(model, "label_probabilities"):
         labels, p = model.label_probabilities(x)
-        return said, dict(zip(labels, p.tolist(), strict=True))
+        there = np.flatnonzero(p)
+        return said, dict(zip([labels[place] for place in there.tolist()], p[there].tolist(), strict=True))
     try:
         told = model.predict_proba_one(x)
     except NotImplementedError:

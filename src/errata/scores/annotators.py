@@ -35,6 +35,7 @@ AGGREGATES = ("majority", "dawid-skene", "glad", "mace")
 
 _SMALLEST = 1e-12
 MOST_TEMPERATURE = 50.0
+MOST_FORETOLD = 200_000  # votes; of more a random part tells the temperature as well
 PRIOR_VOTES = 4.0  # of the average annotator, added to each one's own
 
 
@@ -247,7 +248,11 @@ def vote_temperature(votes: Votes, probabilities: NDArray[np.float64]) -> float:
     own = _likelihoods(votes, probabilities)
     evidence = np.zeros((votes.num_items, votes.num_classes))
     np.add.at(evidence, votes.item, np.log(own))
-    others = evidence[votes.item] - np.log(own)
+    if len(own) > MOST_FORETOLD:
+        some = np.random.default_rng(0).choice(len(own), MOST_FORETOLD, replace=False)
+        others, own = evidence[votes.item[some]] - np.log(own[some]), own[some]
+    else:
+        others = evidence[votes.item] - np.log(own)
     prior = np.log(np.maximum(probabilities.mean(axis=0), _SMALLEST))
 
     def surprise(log_temperature: float) -> float:

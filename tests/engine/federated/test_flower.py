@@ -16,6 +16,10 @@ flwr = pytest.importorskip("flwr", reason="needs the extra 'federated'")
 
 from errata.engine.federated import _flower  # noqa: E402
 from errata.engine.federated import flower as over_flower  # noqa: E402
+from errata.engine.federated.app import client_app, server_app, write_app  # noqa: E402
+from errata.engine.federated.run import load  # noqa: E402
+from errata.errors import ErrataError  # noqa: E402
+from errata.ledger import Ledger  # noqa: E402
 
 
 def blobs(rows=240, classes=3, seed=0):
@@ -34,13 +38,14 @@ def made(system="fedlabel", clients=4, **settings):
 class Grid:
     """Flower's messages handed over in this process: what the simulation does with Ray's workers between."""
 
-    def __init__(self, app, clients, breaks=()):
+    def __init__(self, app, clients, breaks=(), configs=None):
         from flwr.supercore.task_identity import TaskIdentity
 
         TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 1, 1, 1
         self.app = app
         self.clients = clients
         self.breaks = set(breaks)
+        self.configs = configs
         self.asked = 0
 
     def get_node_ids(self):
@@ -54,10 +59,9 @@ class Grid:
         replies = []
         for message in messages:
             node = message.metadata.dst_node_id
-            number = message.content["config"]["round"] if "config" in message.content else 0
-            context = Context(
-                run_id=1, node_id=node, node_config={"partition-id": node - 100}, state=RecordDict(), run_config={}
-            )
+            number = message.content["config"].get("round", 0) if "config" in message.content else 0
+            config = {"partition-id": node - 100} if self.configs is None else self.configs[node - 100]
+            context = Context(run_id=1, node_id=node, node_config=config, state=RecordDict(), run_config={})
             if (node - 100, number) in self.breaks:
                 reply = Message(Error(code=1, reason="it died"), reply_to=message)
             else:
@@ -79,7 +83,7 @@ def over_messages(spec, test, people, folder, breaks=(), **more):
     with _flower.quiet():
         plan = over_flower.strategy(federation, list(people))
         plan.start(
-            Grid(app, len(people), breaks), ArrayRecord(over_flower._numbered(federation.arrays())), federation.rounds
+            Grid(app, len(people), breaks), ArrayRecord(over_flower.numbered(federation.arrays())), federation.rounds
         )
     return federation
 
@@ -116,8 +120,6 @@ def test_a_client_that_dies_in_a_round_is_left_out_of_it(tmp_path):
 
 
 def test_where_every_client_dies_it_is_told_why(tmp_path):
-    from errata.errors import ErrataError
-
     spec, test, people = made(clients=2)
     with pytest.raises(ErrataError, match="it died"):
         over_messages(spec, test, people, tmp_path, breaks={(0, 1), (1, 1)}, rounds=1)
@@ -134,13 +136,103 @@ def test_nobody_is_told_that_flower_is_used(monkeypatch):
     assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
 
 
-@pytest.mark.skipif("not __import__('os').environ.get('ERRATA_SLOW')", reason="starts Ray: set ERRATA_SLOW=1")
 def test_the_whole_simulation_on_rays_workers(tmp_path):
-    pytest.importorskip("ray")
-    x, y = blobs()
-    options = {"clients": 3, "rounds": 2, "labelled": 0.4, "progress": False, "tau": 3, "tau_prime": 3, "device": "cpu"}
+    pytest.importorskip("ray", reason="Flower's simulation needs Ray")
+    x, y = blobs(rows=80)
+    options = {"clients": 2, "rounds": 1, "labelled": 0.4, "progress": False, "tau": 3, "tau_prime": 3, "device": "cpu"}
     ours = train(x, y, **options)
     theirs = train(x, y, engine="flower", out=tmp_path / "run", **options)
     assert [r["test_accuracy"] for r in ours.history] == [r["test_accuracy"] for r in theirs.history]
     assert np.allclose(ours.ledger.trust, theirs.ledger.trust, atol=1e-5, equal_nan=True)
     assert (tmp_path / "run" / "clients" / "client-1" / "ledger.parquet").exists()
+
+
+# -- errata as an app of Flower's -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def deployment(tmp_path):
+    """The server's and three clients' files, and what is told to the two sides of Flower's deployment."""
+    x, y = blobs(rows=240)
+    for i, name in enumerate(("bench", "a", "b", "c")):
+        rows = [f"{','.join(f'{v:.4f}' for v in x[j])},{'xyz'[y[j]]}" for j in range(60 * i, 60 * i + 60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["f0,f1,f2,f3,kind", *rows]) + "\n")
+    nodes = [
+        {
+            "source": str(tmp_path / f"{name}.csv"),
+            "label": "kind",
+            "out": str(tmp_path / f"client-{name}"),
+            "name": name,
+        }
+        for name in "abc"
+    ]
+    return tmp_path, nodes
+
+
+def written(folder, **more):
+    """The app as written, and its configuration as Flower reads it."""
+    import tomllib
+
+    options = {"rounds": 3, "clients": 2, "wait_for": 0.0, "device": "cpu", "tau": 3, "tau_prime": 3, **more}
+    place = write_app(
+        folder / f"app{len(list(folder.iterdir()))}", folder / "bench.csv", "kind", out=folder / "server", **options
+    )
+    return place, tomllib.loads((place / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+
+
+def flown(config, nodes, breaks=()):
+    from flwr.app import Context, RecordDict
+
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=config)
+    grid = Grid(client_app(), len(nodes), breaks, nodes)
+    grid.asked = len(nodes)  # all are there at once
+    with _flower.quiet():
+        server_app()(grid=grid, context=context)
+
+
+def test_an_app_of_flowers_trains_as_the_other_carriers_do(deployment):
+    folder, nodes = deployment
+    place, config = written(folder)
+    assert {file.name for file in place.iterdir()} == {"pyproject.toml", "errata_federation.py"}
+    compile((place / "errata_federation.py").read_text(), "app", "exec")
+    flown(config, nodes, breaks={(1, 2)})
+    run = load(folder / "server")
+    assert [record["failed"] for record in run.history] == [0, 1, 0]
+    assert run.history[-1]["test_accuracy"] > 0.9
+    assert set(run.about["client_folders"]) == {"a", "b", "c"}
+    for name in "abc":
+        ledger = Ledger.load(folder / f"client-{name}")
+        assert len(ledger) == 60
+        assert ledger.meta["rounds"] == 4  # the last look counts
+    with pytest.raises(ErrataError, match="nothing is overwritten"):
+        write_app(place, folder / "bench.csv", "kind", out=folder / "server")
+
+
+def test_an_apps_server_that_was_stopped_goes_on(deployment):
+    folder, nodes = deployment
+    flown(written(folder, rounds=4)[1], nodes)
+    whole = load(folder / "server").history
+    (folder / "server").rename(folder / "whole")
+    for name in "abc":
+        (folder / f"client-{name}").rename(folder / f"before-{name}")
+    config = written(folder, rounds=4)[1]
+    with pytest.raises(ErrataError, match="Every client of round 3 failed"):
+        flown(config, nodes, breaks={(i, 3) for i in range(3)})
+    flown(config, nodes)
+    figures = ("round", "clients", "samples", "test_accuracy")
+    again = load(folder / "server").history
+    assert [[r[f] for f in figures] for r in again] == [[r[f] for f in figures] for r in whole]
+
+
+def test_what_an_app_lacks_is_told(deployment):
+    folder, nodes = deployment
+    config = written(folder, clients=3)[1]
+    with pytest.raises(ErrataError, match="needs 3 clients, and 2 were there"):
+        flown(config, nodes[:2])
+    with pytest.raises(ErrataError, match="a client named 'a' is here already"):
+        flown(config, [nodes[0], nodes[1], {**nodes[2], "name": "a"}])
+    from flwr.app import ConfigRecord, Context, Message, RecordDict
+
+    message = Message(RecordDict({"config": ConfigRecord({"spec": ""})}), dst_node_id=1, message_type="query")
+    with pytest.raises(ErrataError, match="out is missing"):
+        client_app()(message, Context(1, 1, {"source": "x.csv"}, RecordDict(), {}))

@@ -160,6 +160,41 @@ def test_small_clusters_join_their_sibling_then_one_joined_before():
 
 
 @pytest.mark.parametrize(
+    ("leaves", "wanted"),
+    [
+        (
+            {"00": [1, 3, 8, 9, 10, 12], "01": [2, 4, 5], "10": [6, 13], "11": [7, 11, 14]},
+            [[1, 2, 3, 4, 5, 8, 9, 10, 12], [6, 7, 11, 13, 14]],
+        ),
+        (
+            {"000": [3, 8, 10, 12], "001": [1, 9], "010": [2, 4], "011": [5], "10": [6, 13], "11": [7, 11, 14]},
+            [[1, 3, 8, 9, 10, 12], [2, 4, 5], [6, 7, 11, 13, 14]],
+        ),
+        (
+            {"000": [3, 8, 10, 12], "001": [1, 9], "01": [2, 4, 5], "10": [6, 13], "11": [7, 11, 14]},
+            [[1, 3, 8, 9, 10, 12], [2, 4, 5, 6, 7, 11, 13, 14]],
+        ),
+        (
+            {
+                "0000": [10, 12],
+                "0001": [3, 8],
+                "001": [1, 9],
+                "010": [2, 4],
+                "011": [5],
+                "10": [6, 13],
+                "11": [7, 11, 14],
+            },
+            [[1, 2, 4, 5, 9], [3, 8, 10, 12], [6, 7, 11, 13, 14]],
+        ),
+    ],
+)
+def test_repair_does_what_the_authors_notebook_shows(leaves, wanted):
+    """Its printed outputs on yeast, with clusters of at least 4 labels; none of them loses a label."""
+    clusters = [(labels, tuple(int(step) for step in path)) for path, labels in leaves.items()]
+    assert repair_small(clusters, 4) == wanted
+
+
+@pytest.mark.parametrize(
     "options",
     [{"n_min": 0}, {"confidence_level": 1.0}, {"decay": 0.0}, {"window": 0}, {"statistics": "pearson", "window": 5}],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from errata.errors import DataError, ParameterError
 from errata.parts import Batch
 from errata.systems.multilabel.pu_mlc import (
+    ClassStatistics,
     PositiveUnlabelledMultiLabel,
     adaptive_temperature,
     halves,
@@ -20,6 +21,7 @@ from errata.systems.multilabel.pu_mlc import (
     soft_labels,
     variational_loss,
 )
+from errata.testing import check_system
 
 
 def case(seed, rows=8, labels=4, scale=2.0):
@@ -201,3 +203,56 @@ def test_labels_of_another_width_are_refused():
         system().on_after_batch_transfer(batch, 0)
     with pytest.raises(DataError, match="2 dimensions"):
         system().on_after_batch_transfer(batch._replace(y=torch.zeros(2, dtype=torch.long)), 0)
+
+
+# -- running class statistics -----------------------------------------------------------------------------------------
+
+
+def test_running_statistics_of_one_batch_are_the_batchs():
+    logits, target = case(5, rows=16)
+    seen = ClassStatistics(4, decay=0.9).double()
+    plain = loss_and_gradient(logits, target)
+    for _ in range(3):  # the same batch again changes nothing
+        running = loss_and_gradient(logits, target, statistics=seen)
+        torch.testing.assert_close(running, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_small_batches_come_to_the_statistics_of_all():
+    random = torch.Generator().manual_seed(0)
+    rows = 0.5 * torch.randn(4000, 3, generator=random) + torch.tensor([0.0, 1.0, -1.0])
+    seen = ClassStatistics(3, decay=0.99)
+    alone, running, factors = [], [], []
+    for batch in rows.split(2):
+        alone.append(adaptive_temperature(batch))
+        running.append(seen.temperature(batch, 1.0))
+        factors.append(seen.rebalance(batch.sigmoid(), 0.5))
+    late = torch.stack(running[500:])
+    torch.testing.assert_close(late.mean(0), adaptive_temperature(rows), rtol=0.02, atol=0)
+    assert late.std(0).max() < 0.2 * torch.stack(alone).std(0).min()
+    torch.testing.assert_close(
+        torch.stack(factors[500:]).mean(0), rebalance_factor(rows.sigmoid(), 0.5), rtol=0.02, atol=0
+    )
+
+
+def test_running_statistics_are_saved_with_the_system():
+    def system():
+        return PositiveUnlabelledMultiLabel(torch.nn.Linear(2, 3), 3, 8, class_decay=0.9)
+
+    one, other = system(), system()
+    batch = Batch(torch.arange(4), torch.randn(4, 2), torch.randint(0, 2, (4, 3)))
+    one.training_step(batch)
+    other.load_state_dict(one.state_dict())
+    for name, value in one.statistics.named_buffers():
+        assert torch.equal(value, dict(other.statistics.named_buffers())[name])
+        assert value.abs().sum() > 0
+    assert one.class_decay == 0.9
+    with pytest.raises(ParameterError, match="class_decay must be"):
+        PositiveUnlabelledMultiLabel(torch.nn.Linear(2, 3), 3, 8, class_decay=1.0)
+
+
+LAW = dict(check_system(PositiveUnlabelledMultiLabel, modalities=("tabular",), class_decay=0.9))
+
+
+@pytest.mark.parametrize("name", ["checkpoint_and_resume", "two_ranks_equal_one"])
+def test_law_with_running_statistics(name):
+    LAW[name]()

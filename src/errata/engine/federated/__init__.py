@@ -1,7 +1,7 @@
 """Training over clients whose data stay with them: in one process, over Flower's simulation, or over a network.
 
 The room of the kind "federated": ``train``, ``read`` and ``load`` are what ``errata.train`` and ``Run.load`` hand over
-to; ``serve`` and ``join`` are the two sides of a real federation.
+to; ``serve`` and ``join`` are the two sides of a real federation, ``write_app`` makes one for Flower's own servers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from errata.engine.federated.app import write_app
     from errata.engine.federated.client import Client
     from errata.engine.federated.federation import Federation
     from errata.engine.federated.joining import join
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from errata.engine.federated.spec import Spec
     from errata.engine.federated.training import read, train
 
-__all__ = ["Client", "FederatedRun", "Federation", "Spec", "join", "load", "read", "serve", "train"]
+__all__ = ["Client", "FederatedRun", "Federation", "Spec", "join", "load", "read", "serve", "train", "write_app"]
 
 _HOMES = {
     "Client": "client",
@@ -30,6 +31,7 @@ _HOMES = {
     "read": "training",
     "serve": "serving",
     "train": "training",
+    "write_app": "app",
 }
 
 

@@ -1,4 +1,5 @@
-"""A federation over Flower's simulation: a ServerApp here, a ClientApp on Ray's workers, messages between them.
+"""A federation in Flower's messages: a ServerApp and a ClientApp, for its simulation on Ray's workers (here) and for a
+deployment of Flower's with SuperLink and SuperNodes (``app``).
 
 The server's mean is Flower's own ``FedAvg``: FedLabel's rule is a mean of the clients' models weighted by r_k, and r_k
 travels as the number of examples. What a client does, how clients are drawn and what is noted is the same code as in
@@ -11,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from errata.engine.federated.spec import Spec
 from errata.errors import ErrataError
 from errata.parts.federated import Share, State
 
-__all__ = ["client_app", "server_app", "simulate_with_flower", "strategy"]
+__all__ = ["answering", "client_app", "server_app", "simulate_with_flower", "strategy"]
 
 EXAMPLES = "num-examples"
+SPEC = "spec"
 STARTING = 600.0  # seconds for the nodes to be there and to answer
 OBJECT_STORE = 128 << 20  # bytes: weights travel through it, data do not
 
@@ -86,7 +88,7 @@ def server_app(federation: Federation, names: list[str], errors: list[BaseExcept
             records = flower("flwr.app")
             plan = strategy(federation, names)
             left = federation.rounds - federation.round
-            plan.start(grid, records.ArrayRecord(_numbered(federation.arrays())), num_rounds=left)
+            plan.start(grid, records.ArrayRecord(numbered(federation.arrays())), num_rounds=left)
         except BaseException as error:
             if errors is None:
                 raise
@@ -95,7 +97,7 @@ def server_app(federation: Federation, names: list[str], errors: list[BaseExcept
     return app
 
 
-def _numbered(arrays: list[np.ndarray]) -> dict[str, Any]:
+def numbered(arrays: list[np.ndarray]) -> dict[str, Any]:
     array = flower("flwr.app").Array
     return {f"{i:05d}": array(np.ascontiguousarray(a)) for i, a in enumerate(arrays)}
 
@@ -108,29 +110,43 @@ def _weight_of(record: Any) -> int:
     return sum(len(array.data) for array in record.values())
 
 
-def strategy(federation: Federation, names: list[str]) -> Any:
-    """A Flower strategy, ``flwr.serverapp.strategy.FedAvg``, that draws, notes and measures as the federation does."""
+Gather = Callable[[Any, int, Mapping[int, str]], dict[int, str]]
+"""From the grid, the round and who was there before: the nodes of this round, with their clients' names."""
+
+
+def strategy(federation: Federation, people: list[str] | Gather) -> Any:
+    """A Flower strategy, ``flwr.serverapp.strategy.FedAvg``, that draws, notes and measures as the federation does.
+
+    Parameters
+    ----------
+    people : the clients' names, of which all must be there; or how to gather those of a round
+    """
     base = flower("flwr.serverapp.strategy").FedAvg
     records = flower("flwr.app")
 
     class Rounds(base):  # type: ignore[valid-type, misc]
         def __init__(self) -> None:
-            super().__init__(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=len(names))
+            super().__init__(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
             self.offset = federation.round
             self.nodes: dict[int, str] = {}
             self.chosen: list[str] = []
             self.down = 0
 
         def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
-            federation.begin()
-            if not self.nodes:
-                self.nodes = _who(grid, names)
             number = self.offset + server_round
+            if callable(people):
+                self.nodes = people(grid, number, self.nodes)
+            elif not self.nodes:
+                self.nodes = _who(grid, people)
+            federation.begin()
             self.chosen = federation.choose(number, list(self.nodes.values()))
             self.down = _weight_of(arrays)
-            content = records.RecordDict({"arrays": arrays, "config": records.ConfigRecord({"round": number})})
+            content = records.RecordDict({"arrays": arrays, "config": self._told(number)})
             chosen = [node for node, name in self.nodes.items() if name in self.chosen]
             return self._construct_messages(content, chosen, records.MessageType.TRAIN)
+
+        def _told(self, number: int) -> Any:
+            return records.ConfigRecord({"round": number, SPEC: federation.spec.to_json()})
 
         def aggregate_train(self, server_round: int, replies: Any) -> Any:
             good, told, up = [], {}, 0
@@ -161,13 +177,12 @@ def strategy(federation: Federation, names: list[str]) -> Any:
                 bytes_up=up / max(1, len(told)),
                 bytes_down=self.down,
             )
-            return (None if new is None else records.ArrayRecord(_numbered(federation.arrays()))), metrics
+            return (None if new is None else records.ArrayRecord(numbered(federation.arrays()))), metrics
 
         def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
             if federation.round < federation.rounds:  # only the final model is looked at by every client
                 return []
-            number = records.ConfigRecord({"round": federation.rounds + 1})
-            content = records.RecordDict({"arrays": arrays, "config": number})
+            content = records.RecordDict({"arrays": arrays, "config": self._told(federation.rounds + 1)})
             return self._construct_messages(content, list(self.nodes), records.MessageType.EVALUATE)
 
         def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
@@ -204,7 +219,7 @@ def _who(grid: Any, names: list[str]) -> dict[int, str]:
     for reply in grid.send_and_receive(ask, timeout=STARTING):
         if reply.has_error():
             raise ErrataError(f"A simulated client could not start: {reply.error.reason}")
-        found[reply.metadata.src_node_id] = names[int(reply.content["who"]["partition"])]
+        found[reply.metadata.src_node_id] = str(reply.content["who"]["name"])
     return found
 
 
@@ -219,31 +234,54 @@ def client_app(spec: str, places: list[tuple[str, str, str]]) -> Any:
     spec : the federation's, as JSON
     places : by partition: the client's name, the file of its share, its folder
     """
+    torch.set_num_threads(1)
+
+    def own(context: Any) -> tuple[str, str, str]:
+        return places[int(context.node_config["partition-id"])]
+
+    return answering(lambda _, context: _opened(spec, own(context)), lambda _, context: {"name": own(context)[0]})
+
+
+def answering(
+    opened: Callable[[Any, Any], Client], who: Callable[[Any, Any], dict[str, Any]], *, ledgers: bool = False
+) -> Any:
+    """A Flower ClientApp.
+
+    Parameters
+    ----------
+    opened : from a message and its context: the client that it is for
+    who : from the same: what the client answers when it is asked who it is; "name" at least
+    ledgers : write the client's ledger after every round, and its report at the end
+    """
     records = flower("flwr.app")
     app = flower("flwr.clientapp").ClientApp()
 
     def answer(message: Any, arrays: list[np.ndarray] | None, figures: dict[str, float]) -> Any:
         content = {"metrics": records.MetricRecord(figures)}
         if arrays is not None:
-            content["arrays"] = records.ArrayRecord(_numbered(arrays))
+            content["arrays"] = records.ArrayRecord(numbered(arrays))
         return records.Message(content=records.RecordDict(content), reply_to=message)
 
     @app.query()
-    def who(message: Any, context: Any) -> Any:
-        partition = records.ConfigRecord({"partition": int(context.node_config["partition-id"])})
-        return records.Message(content=records.RecordDict({"who": partition}), reply_to=message)
+    def ask(message: Any, context: Any) -> Any:
+        told = records.ConfigRecord(who(message, context))
+        return records.Message(content=records.RecordDict({"who": told}), reply_to=message)
 
     @app.train()
     def fit(message: Any, context: Any) -> Any:
-        client = _opened(spec, places[int(context.node_config["partition-id"])])
+        client = opened(message, context)
         update = client.fit(_state(client, message), int(message.content["config"]["round"]))
+        if ledgers:
+            client.save_ledger(report=False)  # whatever happens next, what is known is written
         arrays = [update.state[name].numpy() for name in update.state]
         return answer(message, arrays, {EXAMPLES: update.samples, **update.metrics})
 
     @app.evaluate()
     def look(message: Any, context: Any) -> Any:
-        client = _opened(spec, places[int(context.node_config["partition-id"])])
+        client = opened(message, context)
         figures = client.look(_state(client, message), int(message.content["config"]["round"]))
+        if ledgers:
+            client.save_ledger()
         return answer(message, None, {EXAMPLES: int(figures["rows"]), **figures})
 
     return app
@@ -251,7 +289,6 @@ def client_app(spec: str, places: list[tuple[str, str, str]]) -> Any:
 
 def _opened(spec: str, place: tuple[str, str, str]) -> Client:
     name, file, folder = place
-    torch.set_num_threads(1)
     about = Spec(**json.loads(spec))
     kept = load_tensors(Path(file))
     return Client(name, about, Share(kept["x"], kept["y"], about.views()), folder=Path(folder))

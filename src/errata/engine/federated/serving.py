@@ -1,4 +1,6 @@
-"""The server of a real federation, over Flower's gRPC: clients come, go, die and come back; rounds go on.
+"""The server of a real federation, over Flower's gRPC streams: clients come, go, die and come back; rounds go on.
+
+This needs no more than one process on each side; for a deployment of Flower's own see ``app``.
 
 What travels: to a client the federation's description, once, and the weights each round; back the weights, r_k and sums
 over its rows. A client that dies in a round, answers too late or sends what can't be used is left out of that round's
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hmac
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from errata.engine.fit import resolve_device
 from errata.errors import ErrataError, ParameterError
 from errata.storage import write_json
 
-__all__ = ["serve"]
+__all__ = ["finished", "prepared", "serve"]
 
 ASKING = 60.0  # seconds for a new client to say who it is
 MESSAGE = 512 << 20  # bytes of a message at most, as Flower has it
@@ -87,6 +89,42 @@ def serve(
         raise ParameterError(f"clients must be 1 or more; got {clients}.")
     security.check_host(host, certificates is not None, server=True)
     secret, tls = security.read_token(token), None if certificates is None else security.certificates(certificates)
+    federation, about, folder = prepared(
+        source,
+        label,
+        system=system,
+        rounds=rounds,
+        fraction=fraction,
+        classes=classes,
+        model=model,
+        seed=seed,
+        device=device,
+        out=out,
+        resume=resume,
+        rest=rest,
+    )
+    _free(host, port)
+    with Rounds(federation, show=progress, every=0.0), quiet(verbose):
+        _listen(federation, _address(host, port), clients, wait_for, round_timeout, secret, tls)
+    return finished(federation, about, folder, device)
+
+
+def prepared(
+    source: Any,
+    label: Any,
+    *,
+    system: str,
+    rounds: int,
+    fraction: float,
+    classes: Sequence[Any] | None,
+    model: str,
+    seed: int,
+    device: str,
+    out: str | Path | None,
+    resume: bool,
+    rest: Mapping[str, Any],
+) -> tuple[Federation, dict[str, Any], Path | None]:
+    """A server's federation, what its ``run.json`` says (and holds already), and its folder; see ``serve``."""
     reading, settings = split(rest, system)
     make_system(system, settings)
     bench = _own(source, label, classes, reading)
@@ -112,9 +150,11 @@ def serve(
     )
     if folder is not None:
         write_json(folder / "run.json", about)
-    _free(host, port)
-    with Rounds(federation, show=progress, every=0.0), quiet(verbose):
-        _listen(federation, _address(host, port), clients, wait_for, round_timeout, secret, tls)
+    return federation, about, folder
+
+
+def finished(federation: Federation, about: dict[str, Any], folder: Path | None, device: str) -> FederatedRun:
+    """The run of a server after its last round, saved where it has a folder."""
     run = made(federation, about | {"client_folders": dict.fromkeys(federation.reports, "")}, {}, device)
     if folder is not None:
         run.save(folder)

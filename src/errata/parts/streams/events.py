@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ __all__ = ["Columns", "Event", "Past"]
 
 MOST_VALUES = 100
 """Different values that a feature of texts may have; further ones have no column, so that memory stays bounded."""
+
+CLOSEST = 1e-3  # a distance below this counts as this much
 
 
 class Columns:
@@ -41,7 +43,7 @@ class Columns:
     def learn(self, x: Mapping[Any, Any]) -> bool:
         """Give columns to what is new in ``x``, in an order that does not depend on that of ``x``; whether any was."""
         place = self.place
-        if all(name in place for name in x):
+        if x.keys() <= place.keys():
             return False
         fresh = []
         for name, value in x.items():
@@ -102,12 +104,13 @@ class Event:
     stamp : its number in the stream
     """
 
-    __slots__ = ("_distances", "_nonzero", "_whole", "past", "said", "stamp", "x", "z")
+    __slots__ = ("_distances", "_nearest", "_nonzero", "_whole", "past", "said", "stamp", "x", "z")
 
     def __init__(self, x: np.ndarray, z: np.ndarray, past: Past, stamp: int) -> None:
         self.x, self.z, self.past, self.stamp = x, z, past, stamp
         self.said: dict[Any, Any] = {}  # what each leaf has said of it; they are asked again when they learn
         self._distances: np.ndarray | None = None
+        self._nearest: dict[tuple[int, int, int], tuple[list[int], list[float]]] = {}
         self._nonzero: np.ndarray | slice | None = None
         self._whole: bool | None = None
 
@@ -117,6 +120,34 @@ class Event:
         if self._distances is None:
             self._distances = self.past.distances(self.z)
         return self._distances
+
+    def nearest(self, stamps: Sequence[int], k: int) -> tuple[list[int], list[float]]:
+        """The k nearest of some earlier events, and their weights, which sum to 1: one over the distance.
+
+        Parameters
+        ----------
+        stamps : of events that are still in the past, rising
+
+        Returns
+        -------
+        places in ``stamps``, the nearest first; and a weight for each
+        """
+        known = (stamps[0], len(stamps), k) if stamps[-1] - stamps[0] == len(stamps) - 1 else None
+        if known is not None and known in self._nearest:  # leaves that have seen the same events ask the same
+            return self._nearest[known]
+        places = np.fromiter(stamps, dtype=np.int64, count=len(stamps)) % self.past.size
+        distances = self.distances[places]
+        if len(distances) > k:
+            nearest = np.argpartition(distances, k - 1)[:k]
+            nearest = nearest[np.lexsort((-nearest, distances[nearest]))]  # the same whatever the partition's order
+        else:
+            nearest = np.arange(len(distances))
+        weights = 1.0 / np.maximum(np.sqrt(distances[nearest]), CLOSEST)
+        weights /= weights.sum()
+        found = nearest.tolist(), weights.tolist()
+        if known is not None:
+            self._nearest[known] = found
+        return found
 
     @property
     def nonzero(self) -> np.ndarray | slice:
@@ -168,7 +199,8 @@ class Past:
         span = high - low
         with np.errstate(invalid="ignore"):
             z = (x - low) / np.where(span > 0, span, np.inf)
-        return np.nan_to_num(z)
+        z[np.isnan(z)] = 0.0  # not nan_to_num, which costs more than all of the above
+        return z
 
     def distances(self, z: np.ndarray) -> np.ndarray:
         """(M,) squared Euclidean distances of a scaled vector to the kept ones."""
@@ -177,8 +209,8 @@ class Past:
         exact = z.astype(np.float64)
         return np.maximum(self.squares[:rows] - 2.0 * (wide @ exact) + float(exact @ exact), 0.0)
 
-    def learn_scale(self, x: np.ndarray) -> None:
-        """Take the values of a new event into the scale, and bring the kept events to it."""
+    def learn_scale(self, x: np.ndarray) -> bool:
+        """Take the values of a new event into the scale, and bring the kept events to it; whether the scale moved."""
         if len(x) > self.width:
             self._widen(len(x))
         low, high = np.fmin(self.low, x), np.fmax(self.high, x)
@@ -192,6 +224,7 @@ class Past:
                 new = np.nan_to_num((self.raw[:rows, moved] - low[moved]) / np.where(span > 0, span, np.inf))
             self.scaled[:rows, moved] = new
             self.squares[:rows] += np.square(new, dtype=np.float64).sum(1) - np.square(old, dtype=np.float64).sum(1)
+        return bool(len(moved))
 
     def keep(self, event: Event, labels: Iterable[int]) -> None:
         """Put the event, whose scale has been learned, into the past; the oldest makes room."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import log2
+from typing import Any
 
 import numpy as np
 from scipy.linalg.blas import sger
@@ -19,9 +21,9 @@ from errata.parts.streams.merit import EMPTY, TOTAL, label_entropy, split_merit
 
 __all__ = ["Gaussians", "Neighbours", "Regressions", "Split", "best_splits"]
 
+FEW = 64  # counts up to which plain numbers are faster than arrays
 CHUNK = 1 << 21  # counts that are looked at together when splits are compared
 INTERCEPT_RATE = 0.01  # River's, for logistic regression
-CLOSEST = 1e-3  # a distance below this counts as this much
 
 
 class Gaussians:
@@ -43,16 +45,19 @@ class Gaussians:
         """Let the event's values count in these rows, each named once; missing values don't."""
         x = event.x
         self._room(max(rows) + 1, len(x))
-        at = np.asarray(rows)
+        # a slice is a view, and costs half of what picking rows does; most events have none of a cluster's labels
+        at = slice(0, 2) if rows == [TOTAL, EMPTY] else np.asarray(rows)
         old = self.mean[at]
         if event.whole:
             total = self.weight[at] + weight
             delta = x - old
+            mean = old + delta * (weight / total)
+            after = x - mean
         else:
             total = self.weight[at] + weight * ~np.isnan(x)
             delta = np.nan_to_num(x - old)
-        mean = old + delta * (weight / np.where(total > 0, total, 1.0))
-        after = x - mean if event.whole else np.nan_to_num(x - mean)
+            mean = old + delta * (weight / np.where(total > 0, total, 1.0))
+            after = np.nan_to_num(x - mean)
         self.m2[at] += weight * delta * after
         self.weight[at], self.mean[at] = total, mean
         self.low[at], self.high[at] = np.fmin(self.low[at], x), np.fmax(self.high[at], x)
@@ -169,19 +174,17 @@ class Neighbours:
             self.sets.popleft()
         if not self.stamps:
             return {}
-        distances = event.distances[np.fromiter(self.stamps, dtype=np.int64, count=len(self.stamps)) % past.size]
-        if len(distances) > self.k:
-            nearest = np.argpartition(distances, self.k - 1)[: self.k]
-            nearest = nearest[np.lexsort((-nearest, distances[nearest]))]  # the same whatever the partition's order
-        else:
-            nearest = np.arange(len(distances))
-        weights = 1.0 / np.maximum(np.sqrt(distances[nearest]), CLOSEST)
-        weights /= weights.sum()
         found: dict[int, float] = {}
-        for place, weight in zip(nearest.tolist(), weights.tolist(), strict=True):
+        for place, weight in zip(*event.nearest(self.stamps, self.k), strict=True):
             for label in self.sets[place]:
                 found[label] = found.get(label, 0.0) + weight
         return found
+
+    def __deepcopy__(self, memo: Any) -> Neighbours:
+        made = Neighbours(self.k, self.stamps.maxlen or 1)
+        made.stamps.extend(self.stamps)
+        made.sets.extend(self.sets)  # label sets are tuples of numbers: nobody changes them
+        return made
 
     def keep(self, labels: set[int]) -> None:
         """Only these labels stay in the sets."""
@@ -225,7 +228,8 @@ class Regressions:
     def proba(self, event: Event, labels: int) -> np.ndarray:
         """(labels,) the probability of each."""
         self._room(labels, len(event.z))
-        return self._each(event)[:labels].mean(axis=1)
+        said = event.said[self] = self._each(event)  # asked for again when the event is learned
+        return np.add.reduce(said[:labels], axis=1) / self.bags
 
     def learn(self, event: Event, labels: int, present: Sequence[int], times: np.ndarray) -> None:
         """A step on the log loss for every label, the ``present`` ones being there.
@@ -237,8 +241,11 @@ class Regressions:
         times : (bags,) how often each regression learns the event
         """
         self._room(labels, len(event.z))
-        error = self._each(event)
-        error[list(present)] -= 1.0
+        error = event.said.pop(self, None)
+        if error is None or error.size != len(self.b):
+            error = self._each(event)
+        for row in present:
+            error[row] -= 1.0
         error *= self.rate * times
         error[labels:] = 0.0
         step = error.ravel()
@@ -271,9 +278,27 @@ class Regressions:
         return made
 
 
-def entropy_of(counts: np.ndarray) -> float:
-    """The entropy of a leaf's counts, see ``label_entropy``."""
-    return float(label_entropy(counts))
+def is_pure(counts: np.ndarray, threshold: float) -> bool:
+    """Whether the entropy of a leaf's counts (``label_entropy``) is below a threshold, in bits.
+
+    Examples
+    --------
+    >>> is_pure(np.array([4.0, 0.0, 2.0, 4.0]), 1.1), is_pure(np.array([4.0, 0.0, 2.0, 4.0]), 1.0)
+    (True, False)
+    """
+    if len(counts) > FEW:
+        return float(label_entropy(counts)) < threshold
+    own = counts.tolist()  # of few counts, arrays cost more than they save
+    largest, entropy, some = max(own), 0.0, 0
+    for count in own[EMPTY:]:
+        if count > 0:
+            some += 1
+            if count < largest:
+                p = count / largest
+                entropy -= p * log2(p) + (1.0 - p) * log2(1.0 - p)
+            if entropy >= threshold and some > 1:
+                return False
+    return some < 2 or entropy < threshold
 
 
 def largest_share(counts: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -43,21 +44,17 @@ class Prequential:
         not."""
         if not y:
             return 0
-        hits: list[Any] = []
-        extra: list[Any] = []
-        missed: list[Any] = []
-        for name, there in y.items():
-            predicted = said.get(name, False)
-            if there:
-                (hits if predicted else missed).append(name)
-            elif predicted:
-                extra.append(name)
+        if not y.keys() <= self._place.keys():
+            for name in y:
+                if name not in self._place:
+                    self._room(name)
+        predicted = set(compress(said.keys(), said.values()))
+        there = set(compress(y.keys(), y.values()))
+        hits, missed = there & predicted, there - predicted
+        extra = [name for name in predicted - there if name in y]
         for row, names in enumerate((hits, extra, missed)):
             for name in names:
-                self._count(row, name)
-        for name in y:
-            if name not in self._place:
-                self._room(name)
+                self.counts[row, self._place[name]] += 1
         wrong = len(extra) + len(missed)
         self._ring[self.events % self.window] = (wrong == 0, len(hits), len(extra), len(missed))
         self.events += 1
@@ -66,15 +63,10 @@ class Prequential:
         self.jaccard += len(hits) / (len(hits) + wrong) if hits or wrong else 1.0
         return wrong
 
-    def _room(self, name: Any) -> int:
+    def _room(self, name: Any) -> None:
         place = self._place[name] = len(self._place)
         if place >= self.counts.shape[1]:
             self.counts = np.pad(self.counts, ((0, 0), (0, max(8, place))))
-        return place
-
-    def _count(self, row: int, name: Any) -> None:
-        place = self._place[name] if name in self._place else self._room(name)
-        self.counts[row, place] += 1
 
     def state(self) -> dict[str, Any]:
         """Everything it holds, in JSON's types; see ``restored``."""

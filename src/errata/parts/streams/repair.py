@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 __all__ = ["repair_small"]
 
 ROUNDS = 10
 
 
-def repair_small(clusters: Sequence[tuple[Sequence[int], tuple[int, ...]]], min_size: int) -> list[list[int]]:
-    """Join clusters with fewer than ``min_size`` labels, the deepest first.
+@dataclass(eq=False)
+class _Cluster:
+    labels: list[int]
+    path: tuple[int, ...]
+    joined: bool = False
 
-    A small cluster joins its sibling, if that is a cluster too and not split further (first one that is small as well);
-    else the nearest cluster that has been joined already, by its level in the tree; else it stays. A joined cluster
-    takes the place of the parent, and may join again, in 10 rounds at most.
+    def is_sibling(self, other: _Cluster) -> bool:
+        """Whether both have the same parent, and neither has joined another."""
+        apart = self is other or self.joined or other.joined or not self.path
+        return not apart and self.path[:-1] == other.path[:-1] and len(self.path) == len(other.path)
+
+
+def repair_small(clusters: Sequence[tuple[Sequence[int], tuple[int, ...]]], min_size: int) -> list[list[int]]:
+    """Join clusters with fewer than ``min_size`` labels, as the released code does, but for the labels that it loses.
+
+    The deepest come first, and of a level pairs of small siblings. A small cluster joins its sibling, if that is a
+    cluster too and has not joined another; else the first cluster of the nearest level that has been joined, or that
+    found nobody either; else it waits for the next round, of which there are 10 at most. What has been joined does not
+    join again, however small it is. Where events have labels of several groups, groups smaller than ``min_size`` end up
+    together: that is the rule.
 
     Parameters
     ----------
@@ -31,29 +46,30 @@ def repair_small(clusters: Sequence[tuple[Sequence[int], tuple[int, ...]]], min_
     >>> repair_small([([0], (0, 0)), ([1], (0, 1)), ([2, 3], (1,))], 2)
     [[0, 1], [2, 3]]
     """
-    kept = [(sorted(labels), tuple(path), False) for labels, path in clusters]
+    kept = [_Cluster(sorted(labels), tuple(path)) for labels, path in clusters]
     for _ in range(ROUNDS):
-        small = sorted((c for c in kept if len(c[0]) < min_size), key=lambda c: (-len(c[1]), c[0]))
-        joined = next((pair for pair in ((c, _partner(c, kept)) for c in small) if pair[1] is not None), None)
-        if joined is None:
+        small = [one for one in kept if len(one.labels) < min_size and not one.joined]
+        paired = {id(one) for one in small if any(one.is_sibling(other) for other in small)}
+        small.sort(key=lambda one: (-len(one.path), id(one) not in paired, one.labels))
+        targets = [one for one in kept if one.joined]
+        changed = False
+        for one in small:
+            if one.joined:
+                continue
+            partner = next((other for other in kept if one.is_sibling(other)), None) or _nearest(one, targets)
+            if partner is None:
+                targets.append(one)
+                continue
+            kept.remove(one)
+            partner.labels, partner.joined, one.joined = sorted(partner.labels + one.labels), True, True
+            targets = [other for other in targets if other is not one]
+            targets += [] if partner in targets else [partner]
+            changed = True
+        if not changed:
             break
-        first, second = joined
-        assert second is not None  # chosen so above; said for type checkers
-        sibling = first[1][:-1] == second[1][:-1] and len(first[1]) == len(second[1])
-        path = first[1][:-1] if sibling else second[1]
-        kept = [c for c in kept if c is not first and c is not second]
-        kept.append((sorted(first[0] + second[0]), path, True))
-    return sorted(labels for labels, _, _ in kept)
+    return sorted(one.labels for one in kept)
 
 
-_Cluster = tuple[list[int], tuple[int, ...], bool]
-
-
-def _partner(cluster: _Cluster, kept: list[_Cluster]) -> _Cluster | None:
-    _, path, _ = cluster
-    others = [c for c in kept if c is not cluster]
-    siblings = [c for c in others if path and len(c[1]) == len(path) and c[1][:-1] == path[:-1]]
-    if siblings:
-        return min(siblings, key=lambda c: (len(c[0]), c[0]))
-    merged = [c for c in others if c[2]]
-    return min(merged, key=lambda c: (abs(len(c[1]) - len(path)), c[0]), default=None)
+def _nearest(one: _Cluster, targets: Sequence[_Cluster]) -> _Cluster | None:
+    others = [other for other in targets if other is not one]
+    return min(others, key=lambda other: abs(len(other.path) - len(one.path)), default=None)

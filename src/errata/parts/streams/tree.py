@@ -6,6 +6,7 @@ numbers; a tree knows how many it serves but keeps rows only for those that have
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from errata.parts.streams.leaf import (
     Regressions,
     Split,
     best_splits,
-    entropy_of,
+    is_pure,
     largest_share,
 )
 from errata.parts.streams.merit import EMPTY, TOTAL
@@ -153,7 +154,7 @@ class Leaf:
         if len(self.sets) <= 1:
             return "majority"
         few = self.weight < self.settings.cardinality_th
-        return "powerset" if few or entropy_of(self.counts) < self.settings.entropy_th else "relevance"
+        return "powerset" if few or is_pure(self.counts, self.settings.entropy_th) else "relevance"
 
     def votes(self, event: Event) -> LeafVotes:
         """The labels that may be there, with their probabilities."""
@@ -189,6 +190,15 @@ class Leaf:
         self.neighbours.learn(event, present)
         if self.rows:
             self.regressions.learn(event, len(self.rows), [row - 2 for row in counted if row != EMPTY], times)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Leaf:
+        made = copy.copy(self)
+        memo[id(self)] = made
+        made.counts = self.counts.copy()
+        made.rows, made.sets = dict(self.rows), set(self.sets)  # not deeply: label sets are tuples of numbers
+        for name in ("record", "gaussians", "neighbours", "regressions"):
+            setattr(made, name, copy.deepcopy(getattr(self, name), memo))
+        return made
 
     def keep(self, labels: set[int]) -> None:
         """Forget all other labels; events that had others only become events without any."""

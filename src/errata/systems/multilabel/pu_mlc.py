@@ -24,6 +24,7 @@ from errata.errors import ParameterError
 from errata.parts import Batch, GlobalBatch, MultiLabelSystem, SharedRandom, draw_beta, in_float32, known_signs
 
 __all__ = [
+    "ClassStatistics",
     "PositiveUnlabelledMultiLabel",
     "adaptive_temperature",
     "halves",
@@ -78,8 +79,65 @@ def rebalance_factor(probabilities: Tensor, gamma: float) -> Tensor:
     return probabilities.detach().mean(0) ** gamma
 
 
+class ClassStatistics(nn.Module):
+    """Each label's spread of logits and mean probability, over the batches so far instead of over one.
+
+    In a batch of a few samples both are noisy, and with them the temperature and the re-balance factor. Here a batch's
+    mean, mean square and mean probability enter with weight ``1 - decay``, and the first batches are not outweighed by
+    the zeros before them.
+
+    Parameters
+    ----------
+    num_classes : L
+    decay : what earlier batches keep of their weight with each further one, in (0, 1)
+
+    Examples
+    --------
+    >>> seen = ClassStatistics(1, decay=0.9)
+    >>> x = torch.tensor([[-0.5], [0.5]])
+    >>> seen.temperature(x, alpha=1.0), seen.temperature(x, alpha=1.0)  # nothing has changed
+    (tensor([0.5000]), tensor([0.5000]))
+    >>> seen.temperature(x[:1], alpha=1.0) > 0.4  # one sample has no spread of its own
+    tensor([True])
+    """
+
+    logits: Tensor
+    probability: Tensor
+    weight: Tensor
+
+    def __init__(self, num_classes: int, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        # buffers: every process computes them on the global batch, so all have the same
+        self.register_buffer("logits", torch.zeros(2, num_classes))
+        self.register_buffer("probability", torch.zeros(num_classes))
+        self.register_buffer("weight", torch.zeros(2))
+
+    def temperature(self, logits: Tensor, alpha: float | None, lowest: float = 1e-2) -> Tensor:
+        """Take a batch (B, L) in; ``adaptive_temperature`` by the running spread."""
+        x = logits.detach()
+        mean, square = self._in(self.logits, torch.stack([x.mean(0), x.square().mean(0)]), 0)
+        if alpha is None:
+            return logits.new_ones(logits.shape[1])
+        return (alpha * (square - mean**2).clamp(min=0).sqrt()).clamp(lowest, 1.0)
+
+    def rebalance(self, probabilities: Tensor, gamma: float) -> Tensor:
+        """Take a batch's q (B, L) in; ``rebalance_factor`` by the running mean."""
+        return self._in(self.probability, probabilities.detach().mean(0), 1) ** gamma
+
+    def _in(self, kept: Tensor, new: Tensor, which: int) -> Tensor:
+        kept.lerp_(new.to(kept.dtype), 1 - self.decay)
+        self.weight[which].lerp_(self.weight.new_ones(()), 1 - self.decay)
+        return kept / self.weight[which]
+
+
 def variational_loss(
-    logits: Tensor, target: Tensor, gamma: float = 0.55, alpha: float | None = 1.0, eps: float = 1e-10
+    logits: Tensor,
+    target: Tensor,
+    gamma: float = 0.55,
+    alpha: float | None = 1.0,
+    eps: float = 1e-10,
+    statistics: ClassStatistics | None = None,
 ) -> Tensor:
     """``sum_c w_c log(mean_b q_bc) - mean over the positives of c of log q_bc``, with ``q = sigmoid(x / tau)``.
 
@@ -90,6 +148,7 @@ def variational_loss(
     gamma : exponent of the re-balance factor w, 0 or more
     alpha : scale of the adaptive temperature tau, above 0; None for tau = 1
     eps : added inside of the logarithms
+    statistics : takes the batch in, and gives tau and w over the batches so far; None takes them from this batch
 
     Returns
     -------
@@ -104,10 +163,11 @@ def variational_loss(
     True
     """
     logits = in_float32(logits)
-    tau = adaptive_temperature(logits, alpha)
+    tau = adaptive_temperature(logits, alpha) if statistics is None else statistics.temperature(logits, alpha)
     floor = logits.new_tensor(math.log(eps) if eps > 0 else -math.inf)
     log_q = torch.logaddexp(F.logsigmoid(logits / tau), floor)  # log(q + eps), also where q vanishes
-    weight = rebalance_factor(log_q.exp(), gamma)
+    q = log_q.exp()
+    weight = rebalance_factor(q, gamma) if statistics is None else statistics.rebalance(q, gamma)
     log_mean = torch.logaddexp(log_q.logsumexp(0) - math.log(len(logits)), floor)
     positive = target == 1
     log_positive = (log_q * positive).sum(0) / positive.sum(0).clamp(min=1)
@@ -180,6 +240,9 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
     alpha : scale of the adaptive temperature, above 0; None switches it off
     mix_alpha : of mixup's Beta(alpha, alpha), 0 or more; 0 for no consistency term. Inputs that aren't floating point
         (tokens) can't be mixed: there it is left out, and a warning says so.
+    class_decay : in [0, 1); above 0 temperature and factor come from running class statistics instead of from one
+        batch, the earlier batches losing this factor with each further one: for batches of fewer than about 32 samples,
+        with 0.9 to 0.99. The authors have none, which is 0.
     training : optimiser, schedule, averaged weights, views; see ``MultiLabelSystem``
 
     Notes
@@ -188,7 +251,8 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
     unlabelled: a note that a label does not apply is not believed, for that is where positives are missing.
     The authors use (gamma, alpha) = (0.55, 1) for MS-COCO and (0.85, 2) for VOC 2007; Adam with weight decay 1e-4, a
     one-cycle schedule over 80 epochs (they stop after 40 or 55 of them), batches of 35 and 45 per GPU. Temperature and
-    factor come from one batch: it should hold 32 samples or more. On several GPUs all their batches count as one.
+    factor come from one batch: it should hold 32 samples or more, or ``class_decay`` be set. On several GPUs all their
+    batches count as one.
     With ``gamma > 0`` probabilities are pushed up: they rank samples well, and are no estimate of how many have a
     label.
 
@@ -217,6 +281,7 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
         gamma: float = 0.55,
         alpha: float | None = 1.0,
         mix_alpha: float = 0.3,
+        class_decay: float = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(model, num_classes, num_samples, **training)
@@ -227,7 +292,11 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
             raise ParameterError(f"alpha must be above 0, or None for no temperature; got {alpha!r}.")
         self.gamma = gamma
         self.alpha = alpha
+        if not 0 <= class_decay < 1:
+            raise ParameterError(f"class_decay must be in [0, 1); got {class_decay!r}.")
         self.mix_alpha = mix_alpha
+        self.class_decay = class_decay
+        self.statistics = ClassStatistics(num_classes, class_decay) if class_decay > 0 else None
         self.random = SharedRandom()
         self._told = False
 
@@ -238,7 +307,7 @@ class PositiveUnlabelledMultiLabel(MultiLabelSystem):
         everyone = GlobalBatch(logits)
         target = everyone.gather(known_signs(batch.y))
         everyones_logits = everyone.rows(logits)
-        loss = variational_loss(everyones_logits, target, self.gamma, self.alpha)
+        loss = variational_loss(everyones_logits, target, self.gamma, self.alpha, statistics=self.statistics)
         if self._mixes(x) and len(target) > 1:
             loss = loss + self._consistency(everyone, x, soft_labels(everyones_logits, target))
         return everyone.share(loss)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ class IHomer(base.MultiLabelClassifier):
         change
     partition : "learned"; "one" cluster of all labels; "each" label by itself; or clusters as a tuple of tuples of
         labels, labels not named forming one more
-    repair : join clusters with fewer labels than an event most often has
+    repair : clusters with fewer labels than an event most often has join another. Groups of labels smaller than that
+        end up together: switch it off where events have labels of several groups
     warmup : events before the first partition
     succeed : where a cluster is split, its parts go on with what their labels' tree has learned of them; otherwise, and
         where clusters are joined, a fresh model begins
@@ -306,8 +308,8 @@ class IHomer(base.MultiLabelClassifier):
             if isinstance(local, TreeLocal):
                 local.votes(seen, x)
         after = self._columns.vector(x) if self._columns.learn(x) else seen.x
-        self._past.learn_scale(after)
-        event = self._past.event(after)
+        moved = self._past.learn_scale(after)
+        event = self._past.event(after) if moved or after is not seen.x else seen
         self._hierarchy.learn(present)
         if self.partition == "learned" and self._hierarchy.t % self.n_min == 0 and self._hierarchy.t >= self.warmup:
             self._divide(self._wanted())
@@ -322,11 +324,10 @@ class IHomer(base.MultiLabelClassifier):
 
     def _take_in(self, y: Mapping[Any, Any]) -> list[int]:
         """The numbers of the labels that are there; labels not seen before get one."""
-        fresh = [label for label in y if label not in self._number]
-        if fresh:
-            for label in sorted(fresh, key=str):
-                self._number[label] = len(self._number)
-        present = sorted(self._number[label] for label, there in y.items() if there)
+        fresh = [] if y.keys() <= self._number.keys() else [label for label in y if label not in self._number]
+        for label in sorted(fresh, key=str):
+            self._number[label] = len(self._number)
+        present = sorted(map(self._number.__getitem__, compress(y.keys(), y.values())))
         self._sizes[len(present)] += 1
         if fresh:
             added = [self._number[label] for label in fresh]
