@@ -46,9 +46,10 @@ def read_folder(folder: Path, label: Any, options: Options) -> Data:
         where there are no images, no sub-folders of classes, or sub-folders of train and test sets
     """
     if label not in (None, False, LABEL):
-        raise UnknownNameError(
-            "label", label, [LABEL], f"{folder} is a folder of images: their folders are the labels."
-        )
+        told = f"{folder} is a folder of images: their folders are the labels."
+        if isinstance(label, (str, os.PathLike)) and Path(label).is_dir():
+            told += f" If {label} holds masks, name a system for them: adele, seg-ce."
+        raise UnknownNameError("label", label, [LABEL], told)
     names = sorted((p.name for p in _entries(folder) if p.is_dir()), key=natural)
     classes = [name for name in names if not _hidden(name)]
     if classes and all(name.lower() in SPLITS for name in classes):
