@@ -216,6 +216,8 @@ class Content:
         place = source_path(about, self._folder)
         if place is not None and about.get("task") == "tokens":
             return _read_sentences(place, self._ledger)
+        if place is not None and about.get("task") in ("multilabel", "regression"):
+            return read(place, False, **reading)  # the labels are no classes, and the ledger holds them
         if place is not None and about.get("task") == "graphs":
             del reading["memory"]
             return _read_labelled(read_graph, place, label, reading)
@@ -252,7 +254,8 @@ def _read_sentences(source: Path, ledger: Ledger) -> Data:
     from errata.data import read
     from errata.data.conll import read_sentences
 
-    sentences = read_sentences(str(source), None)
+    reading = dict(ledger.meta.get("reading") or {})
+    sentences = read_sentences(str(source), reading.pop("label", None), **reading)
     lengths = np.diff(sentences.offsets)
     known = ledger.columns.get("tokens")
     fewer = len(ledger) > 0 and int(ledger.index.max()) >= len(sentences)
