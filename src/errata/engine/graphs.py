@@ -5,8 +5,7 @@ What ``errata.train`` and ``errata audit`` hand over for systems of the kind "gr
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,19 @@ from errata.data.graph_encoder import NodeEncoder
 from errata.data.graphs import GraphData, read
 from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import plain
+from errata.engine.conduct import Conduct, announce, split_named, system_class
 from errata.engine.evaluation import scores
-from errata.engine.fit import Fitted, check_settings, fit
+from errata.engine.fit import Fitted
 from errata.engine.graph_run import GraphRun, node_probabilities
 from errata.engine.randomness import isolated_randomness, mixed_seed
 from errata.engine.run import FORMAT, versions
 from errata.engine.task import fingerprint, hold_out
-from errata.engine.training import _check as check_choices
-from errata.engine.training import _claim as claim_folder
+from errata.engine.training import keyword_options
 from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.models import graphs as networks
 from errata.parts import Batch, Graph, NodeSystem, graph_batch
-from errata.storage import write_json
 
 __all__ = ["GraphRun", "load", "read", "train"]
 
@@ -97,15 +95,16 @@ def train(
     >>> len(run.ledger), run.ledger.kind.rows
     (60, 'nodes')
     """
-    check_choices(validation, select, seed)
+    how = Conduct(validation, select, seed, device, 1, precision, out, resume, progress, deterministic)
+    how.check(epochs)
     if devices != 1:
         raise ParameterError(f"A step takes the whole graph, so there is nothing to divide; got devices={devices!r}.")
-    check_settings(1 if epochs is None else epochs, device, 1, precision, resume, out)
-    kind = _system_class(system)
-    reading, network, settings = split_options(rest, kind)
+    known = ", ".join(card.slug for card in systems.list_systems(task="graphs"))
+    kind = system_class(system, NodeSystem, f"Expected a system for graphs ({known}), or a NodeSystem of your own")
+    reading, network, settings = split_named(rest, kind, keyword_options(read), NETWORK)
     data = read(source, y if y is not None else label, **reading)
     classes = data.require_labels().classes
-    folder = claim_folder(out, resume)
+    folder = how.claim()
     held = hold_out(data.given, validation, seed)
     given = data.given.copy()
     given[held] = MISSING
@@ -116,25 +115,18 @@ def train(
         made = kind(built, len(classes), len(data), **settings)
     steps = epochs if epochs is not None else EPOCHS.get(kind.card.slug, MOST_EPOCHS)
     about = _describe(made, data, encoder, spec, epochs=steps, validation=validation, select=select, seed=seed)
-    if folder is not None and not (folder / "run.json").exists():
-        write_json(folder / "run.json", {**about, "finished": False})
+    announce(folder, about)
     trained = np.flatnonzero(given != MISSING)
     facts = f"{fingerprint(graph.x, given, trained)}, {_edges_print(data)}"
     watched = np.full(len(data), MISSING)
     watched[held] = data.given[held]
-    fitted = fit(
+    fitted = how.fit_system(
         made,
         _Whole(graph, given),
+        folder,
         epochs=steps,
         validation=_Whole(graph, watched) if len(held) else None,
-        seed=seed,
-        device=device,
-        precision=precision,
-        out=folder,
-        resume=resume,
         identity={"classes": classes, "data": facts, "model": spec, "seed": seed},
-        progress=progress,
-        deterministic=deterministic,
     )
     run = _finish(made, data, encoder, graph, held, fitted, about, select, device)
     if folder is not None:
@@ -162,35 +154,6 @@ def _edges_print(data: GraphData) -> str:
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------
-
-
-def _system_class(system: str | type[NodeSystem]) -> type[NodeSystem]:
-    found = systems.load(system) if isinstance(system, str) else system
-    if not (isinstance(found, type) and issubclass(found, NodeSystem)):
-        known = ", ".join(card.slug for card in systems.list_systems(task="graphs"))
-        raise ParameterError(f"Expected a system for graphs ({known}), or a NodeSystem of your own; got {system!r}.")
-    return found
-
-
-def split_options(
-    rest: Mapping[str, Any], kind: type[NodeSystem]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Tell the options of reading from those of the network and the system's hyper-parameters.
-
-    Raises
-    ------
-    UnknownNameError
-        for a name that is none of them
-    """
-    reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    own = [name for name in kind.hyperparameters() if name != "views"]
-    for name in rest:
-        if name not in (*reading, *NETWORK, *own):
-            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*own, *NETWORK, *reading])
-    parts: tuple[dict[str, Any], ...] = ({}, {}, {})
-    for name, value in rest.items():
-        parts[0 if name in reading else 1 if name in NETWORK else 2][name] = value
-    return parts[0], parts[1], parts[2]
 
 
 def _network(
