@@ -25,6 +25,7 @@ _NAMES = {
     "read": "errata.data:read",
     "system": "errata.systems:load",
     "train": "errata.engine.training:train",
+    "vouch": "errata.correct.vouching:vouch",
 }
 _ROOMS = ("audit", "data", "engine", "errors", "losses", "models", "noise", "parts", "scores", "systems", "testing")
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # what __getattr__ gives, for type checkers
     from errata.cards import Card
     from errata.correct.apply import apply
     from errata.correct.compare import compare
+    from errata.correct.vouching import vouch
     from errata.data import read
     from errata.engine.estimator import RobustClassifier
     from errata.engine.run import Run

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -156,8 +157,21 @@ def summary(ledger: Ledger) -> dict[str, Any]:
         "transition": ledger.noise.transition.round(6).tolist(),
         "findings": [finding.plain() | {"rows": finding.rows[:20].tolist()} for finding in ledger.findings],
         "estimated_errors": None if ledger.vouched is None else round(ledger.vouched.errors, 1),
+        "vouched": None if ledger.vouched is None else _vouched(ledger.vouched, int(ledger.issue.sum())),
         "most_suspicious_rows": [_plain(row) for row in ledger.index[ledger.order[:20]]],
         **ledger.meta,
+    }
+
+
+def _vouched(v: Vouched, issues: int) -> dict[str, Any]:
+    """What is stated of the list, and when not to believe it."""
+    at = v.at(issues) if issues and len(v.n) else None
+    return {
+        "errors_low": None if math.isnan(v.errors_low) else round(v.errors_low, 1),
+        "errors_high": None if math.isnan(v.errors_high) else round(v.errors_high, 1),
+        "issues": None if at is None else {name: round(value, 4) for name, value in at.items()},
+        "checked_at_random": v.checked,
+        "notes": list(v.notes),
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ class Vouched:
     recall : (M,) estimated share of all wrong labels that are among the first n
     left : (M,) estimated number of wrong labels left once the first n are put right
     errors : estimated number of wrong labels in all rows
+    errors_low, errors_high : an interval for it, meant to cover it in 9 cases of 10; NaN where there is none
+    checked : how many rows chosen at random a person has checked, where the figures come from those; 0 where they are
+        estimated from the labels alone
+    notes : when not to believe the figures, in sentences for people
 
     Examples
     --------
@@ -40,6 +45,10 @@ class Vouched:
     recall: np.ndarray
     left: np.ndarray
     errors: float
+    errors_low: float = math.nan
+    errors_high: float = math.nan
+    checked: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", np.asarray(self.n, dtype=np.int64))
@@ -61,10 +70,14 @@ class Vouched:
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""
-        told = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {k: v.round(6).tolist() if isinstance(v, np.ndarray) else float(v) for k, v in told.items()}
+        told: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        told = {k: v.round(6).tolist() if isinstance(v, np.ndarray) else v for k, v in told.items()}
+        for name in ("errors", "errors_low", "errors_high"):
+            told[name] = None if math.isnan(told[name]) else float(told[name])
+        return told | {"checked": int(self.checked), "notes": list(self.notes)}
 
     @classmethod
     def from_plain(cls, told: Mapping[str, Any]) -> Vouched:
-        """From what ``plain`` returned."""
-        return cls(**{f.name: told[f.name] for f in fields(cls)})
+        """From what ``plain`` returned, now or before the later fields were there."""
+        known = {f.name: told[f.name] for f in fields(cls) if f.default is MISSING or told.get(f.name) is not None}
+        return cls(**known | {"notes": tuple(known.get("notes", ()))})

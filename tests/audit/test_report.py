@@ -199,7 +199,7 @@ def test_what_is_vouched_for_is_said_first_and_drawn():
     page = render(ledger)
     outline(page)
     whole = ledger.vouched.at(int(ledger.issue.sum()))
-    assert f"About {whole['precision']:.1%} of them are estimated to be truly wrong" in page
+    assert f"At least {whole['low']:.1%} of them are estimated to be truly wrong" in page
     assert f"Start with the first {ledger.vouched.rows_for(0.9)}." in page
     assert "At least 90% of these are wrong" in page
     assert 'class="band"' in page

@@ -144,3 +144,22 @@ def test_mistakes_are_told_in_one_paragraph(audited, run, options, says, code):
 
 def test_help_has_an_example(run):
     assert "errata queue" in run("queue", "--help").out
+
+
+def test_rows_drawn_at_random_and_checked_vouch_for_the_list(audited, run):
+    ledger = Ledger.load("a")
+    run("queue", "a", "--rule", "random", "--budget", "40", "--seed", "3")
+    drawn = pd.read_csv("a/queue.csv")
+    right = pd.read_csv("data.csv")["right"]
+    drawn["label"] = right[drawn["row"]].to_numpy()
+    drawn["action"] = np.where(drawn["label"] == drawn["given"], "keep", "relabel")
+    drawn.to_csv("seen.csv", index=False)
+    done = run("vouch", "a", "--decisions", "seen.csv", "--seed", "3", "--json")
+    told = json.loads(done.out)
+    assert told["checked"] == 40
+    wrong = (drawn["action"] == "relabel").mean()
+    assert told["errors_low"] <= 90 * wrong <= told["errors_high"]
+    assert told["rows_for"]["0.5"] <= len(ledger)
+    page = Path("a/report.html").read_text(encoding="utf-8")
+    assert "by 40 rows that were checked at random" in page
+    assert Ledger.load("a").vouched.checked == 40

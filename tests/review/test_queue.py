@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from errata.audit.checked import random_order
 from errata.errors import ErrataError, LedgerError, ParameterError, UnknownNameError
 from errata.ledger import Ledger
 from errata.review import Decisions
@@ -300,3 +301,19 @@ def test_the_running_figures_are_those_of_a_queue_that_begins_anew(tmp_path, ove
             assert queue.progress("ann").mine == sum(
                 d.reviewer == "ann" and d.action != "skip" for d in record.standing()
             )
+
+
+def test_rows_drawn_at_random_tell_of_all_rows(record):
+    ledger = ledger_of(300)
+    queue = Queue(ledger, record, random=60, seed=2)
+    with pytest.raises(ParameterError, match="leave one out"):
+        Queue(ledger, record, random=60, budget=60)
+    wrong = set(random_order(ledger, 2)[:60:3].tolist())
+    skipped = queue.claim("ann", ALL)
+    queue.decide("ann", skipped, "skip")
+    rows = work(queue, "ann", lambda row: ("drop", None) if row in wrong else ("keep", None))
+    assert [skipped, *rows] == random_order(ledger, 2)[:60].tolist()
+    told = queue.progress("ann").chance
+    assert (told.rows, told.wrong) == (59, len(wrong - {skipped}))
+    assert told.low < 300 * told.wrong / told.rows < told.high
+    assert Queue(ledger, record).progress("ann").chance is None

@@ -12,6 +12,7 @@ import numpy as np
 
 from errata.audit import charts, figures, sections
 from errata.audit.rows import SINGLE, WORST, near_count, worst_rows
+from errata.audit.vouching import RULES
 from errata.labels import MISSING
 
 if TYPE_CHECKING:
@@ -93,8 +94,13 @@ def render(ledger: Ledger) -> str:
         most_near=near_count(ledger),
         first_rows=FIRST_IMAGES if kind == "image" else FIRST_ROWS,
         kind=kind,
-        notes=[str(note) for note in ledger.meta.get("notes", [])],
+        notes=[str(note) for note in ledger.meta.get("notes", [])] + _caveats(ledger),
     )
+
+
+def _caveats(ledger: Ledger) -> list[str]:
+    """When not to believe what is vouched for; that errors by rules can't be seen is among the things to do."""
+    return [] if ledger.vouched is None else [note for note in ledger.vouched.notes if note != RULES]
 
 
 # -- words and numbers ------------------------------------------------------------------------------------------------

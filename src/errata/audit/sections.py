@@ -50,6 +50,9 @@ def vouched(ledger: Ledger) -> dict[str, Any] | None:
     shown = [*steps[:: max(1, -(-len(steps) // 5))], issues]
     return {
         "errors": v.errors,
+        "range": None if np.isnan(v.errors_low + v.errors_high) else (v.errors_low, v.errors_high),
+        "checked": v.checked,
+        "notes": list(v.notes),
         "issues": issues,
         "whole": v.at(issues),
         "first": v.at(min(WORST, issues)),

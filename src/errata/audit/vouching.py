@@ -4,23 +4,26 @@ Three things are needed: how many labels are wrong, how sharply the model tells 
 
 *How many.* The confident joint counts a model's own mistakes as wrong labels, so it is too high where the model is
 weak. Among the rows of which the model is surest, its mistakes are few and what disagrees is mostly wrong labels: the
-share of other labels there, class by class, is the second estimate (``confident_share``). The smaller of the two is
-taken.
+share of other labels there is the second estimate (``confident_share``). The third comes from planted
+errors (``plant``). No row's label taught the model that judges it, since the probabilities are out-of-sample; so
+putting another label in its place changes nothing but its own score. Labels that differ from the model's prediction are
+planted, drawn from the estimated transition, and ranked: at the far end of the list, where hardly any right label lies,
+the rows there are to the planted ones there as the wrong labels are to all. Planting upon the prediction rather than
+upon the given label takes off what was wrong already. Each is too high for a weak model, the last one least, and the
+last one is too low for errors that follow from the item; ``_rates`` says which is taken.
 
 *How sharply.* Each row's probability of its given label becomes a chance to be right by ``shifted_odds``, so that the
-chances add up to the number of right labels; the mean over the head of the list is the precision.
+chances add up to the number of right labels; the mean over the head of the list is the estimated precision.
 
-*How far it may be off.* Both estimates above are too high where the model is so weak that even its surest predictions
-are often wrong. No label's own row taught the model that judges it, since the probabilities are out-of-sample; so
-putting another label in its place changes nothing but its own score. ``planted_share`` plants such labels, drawn from
-the estimated transition, and sees where they rank: at the far end of the list, where hardly any right label lies, the
-rows there are to the planted ones there as the wrong labels are to all. Planted errors are easier to find than
-people's, which follow from the item; so this share is right for errors at random, and too low for others: it is the
-lower end. At the upper end stand the larger number of errors, a sharper model, and the noise taken off by its
-transition (``denoised``). Each end is widened by the sampling error.
+*How far it may be off.* People's errors follow from the item, and so stand less at the head of the list than the
+model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
+errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
+flattened and the share is lowered by it. At the upper end stand the larger share and sharper odds. Each end is widened
+by the sampling error. How far to flatten was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
-another model) look right to it. There the number of errors is underestimated, and the stated precision is too low.
+another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
+checked at random are the way out: ``errata.audit.checked``.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from errata.audit.trust import sharpness, shifted_odds
 from errata.labels import MISSING
 from errata.vouching import Vouched
 
-__all__ = ["confident_share", "denoised", "planted_share", "vouch"]
+__all__ = ["Planted", "confident_share", "plant", "vouch"]
 
 LENGTHS = 160  # at most so many lengths of the list are told
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
@@ -41,11 +44,26 @@ SUREST = 0.2  # share of a class's rows that the model is surest of
 LEAST_ROWS = 20
 LEAST_LABELS = 50  # under which nothing is stated
 NORMAL = 1.645  # of a 90 % interval
-MOST_CLASSES = 200  # above which the transition matrix is not taken off
-STEPS = 30
 SMOOTH = 0.02  # share of the planted labels that goes to any class
 LEAST_HEAD = 9
-SHARPER = 2.0  # for the upper end: errors that follow from the item are found better than the scores let expect
+FLATTER = 0.75  # for the lower end, times the strength: errors that follow from the item stand less at the head
+SHARPER = 3.0  # for the upper end
+FEWER, MORE = 0.5, 1.2  # for the ends of the number of errors, the first times the strength
+CLEAN = 0.01  # share of wrong labels that may be the model's mistakes in clean data too
+WEAK = 0.75  # strength under which it is said that the model is weak
+UNSETTLED = (1.5, 0.03)  # or where the largest estimate is more than so many times the best one, and so much more
+
+MISTAKEN = (0.05, 0.1)  # contradicted labels beyond those estimated wrong: from none to all of the model's own making
+
+RULES = (
+    "Errors that a model makes too, such as labels made by a rule or by another model, can’t be seen from the labels "
+    "alone; where there are such, more is wrong than stated. Rows checked at random tell: `errata review DIR --random "
+    "100`, then `errata vouch DIR`."
+)
+WEAKNESS = (
+    "The model is often wrong even where it is surest, so its own mistakes can hardly be told from wrong labels: the "
+    "precision and the number of errors are rough. A better model, or rows checked at random, tell more."
+)
 
 
 def vouch(
@@ -83,33 +101,35 @@ def vouch(
     own = pred_probs[np.arange(len(codes)), codes] if own is None else own
     rows = _sample(codes, pred_probs.shape[1])
     sample, given = np.asarray(pred_probs[rows], dtype=np.float64), codes[rows]
-    share, transition, prior = confident_share(given, sample)
-    spread = NORMAL * np.sqrt(share * (1 - share) / max(1.0, SUREST * len(rows)))
+    share, transition = confident_share(given, sample)
+    planted = plant(given, sample, transition)
+    best, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
+    strength = planted.strength(best)
     slope = sharpness(codes, pred_probs)
-    at_least = min(joint_rate, share - spread, planted_share(given, sample, transition)) * 0.9
-    rates = _Rates(min(joint_rate, share), at_least, max(joint_rate, share + spread))
     n = _lengths(len(listed))
     score = own[listed].astype(np.float32)
-    precision = _heads(score, rates.best, slope)[n - 1]
-    low = _heads(score, rates.low, min(slope, 1.0))[n - 1]
-    high = np.maximum(precision, _heads(score, rates.high, SHARPER * max(slope, 1.0))[n - 1])
-    if pred_probs.shape[1] <= MOST_CLASSES:
-        high = np.maximum(high, _denoised_heads(given, sample, transition, prior, rows, listed, len(codes))[n - 1])
+    precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0))[n - 1]
+    low = _heads(score, max(0.0, best * strength**0.5 - CLEAN), FLATTER * strength * min(slope, 1.0))[n - 1]
+    high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
     low = np.minimum(low, precision)
-    errors = rates.best * len(listed)
+    errors = best * len(listed)
     found = precision * n
+    weak = strength < WEAK or most > UNSETTLED[0] * best + UNSETTLED[1]
     return Vouched(
         n,
         precision,
         np.clip(low - _sampling(low, n), 0.0, 1.0),
-        np.clip(high + _sampling(high, n), 0.0, 1.0),
+        np.clip(high + NORMAL * _sampling(high, n), 0.0, 1.0),
         np.clip(found / max(errors, 1e-9), 0.0, 1.0),
         np.maximum(errors - found, 0.0),
         errors,
+        errors_low=FEWER * strength * errors,
+        errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
+        notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
 
 
-def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:
     """The share of wrong labels, read off where the model is surest.
 
     Parameters
@@ -119,63 +139,60 @@ def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, n
 
     Returns
     -------
-    share in [0, 1]; the transition (K, K) with T[i, j] = P(given = j | true = i); the classes' true shares (K,)
+    share of the labels that differ from the prediction, among the fifth of each predicted class of which the model is
+    surest; and the transition (K, K) seen there, T[i, j] = P(given = j | true = i)
 
     References
     ----------
     The rows of highest probability as anchor points of the transition: Patrini et al., "Making deep neural networks
     robust to label noise", CVPR 2017.
     """
-    from scipy.optimize import nnls
-
     classes = pred_probs.shape[1]
     guess = pred_probs.argmax(1)
     transition = np.eye(classes)
+    other = seen = 0
     for k in range(classes):
         rows = np.flatnonzero(guess == k)
-        if len(rows) < LEAST_ROWS:
+        if not len(rows):
             continue
-        most = max(LEAST_ROWS, round(SUREST * len(rows)))
-        surest = rows[np.argpartition(-pred_probs[rows, k], most - 1)[:most]]
-        transition[k] = np.bincount(codes[surest], minlength=classes) / most
-    shares = np.bincount(codes, minlength=classes) / max(1, len(codes))
-    weight = 100.0  # of the condition that the shares sum to one
-    prior, _ = nnls(np.vstack([transition.T, weight * np.ones(classes)]), np.append(shares, weight))
-    return float(1 - (prior * transition.diagonal()).sum() / prior.sum()), transition, prior / prior.sum()
+        by_sureness = rows[np.argsort(-pred_probs[rows, k], kind="stable")]
+        surest = codes[by_sureness[: max(1, round(SUREST * len(rows)))]]
+        other, seen = other + int((surest != k).sum()), seen + len(surest)
+        if len(rows) >= LEAST_ROWS:
+            anchors = codes[by_sureness[: max(LEAST_ROWS, len(surest))]]
+            transition[k] = np.bincount(anchors, minlength=classes) / len(anchors)
+    return other / max(1, seen), transition
 
 
-def denoised(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """P(given label is right) once the noise is taken off the probabilities.
-
-    Each row's distribution of true classes is the one that, sent through the transition, is nearest to the row's
-    probabilities of given classes (expectation maximisation from the prior).
+@dataclass(frozen=True)
+class Planted:
+    """What planted wrong labels tell.
 
     Parameters
     ----------
-    codes : (n,) given labels in [0, K)
-    pred_probs : (n, K) of the given labels
-    transition, prior : see ``confident_share``
-
-    Returns
-    -------
-    (n,) in [0, 1]
+    share : of wrong labels among the given ones, in [0, 1]
+    apart : how often a planted label scores below a given one, in [0, 1]
     """
-    true = np.repeat(prior[None], len(codes), axis=0)
-    for _ in range(STEPS):
-        true *= (pred_probs / np.maximum(true @ transition, 1e-9)) @ transition.T
-        true /= np.maximum(true.sum(1, keepdims=True), 1e-300)
-    rows = np.arange(len(codes))
-    right = true[rows, codes] * transition[codes, codes] / np.maximum((true @ transition)[rows, codes], 1e-9)
-    return np.clip(right, 0.0, 1.0)
+
+    share: float
+    apart: float
+
+    def strength(self, wrong: float) -> float:
+        """How well the model tells a planted label from a right one, from 0, a guess, to 1.
+
+        Parameters
+        ----------
+        wrong : share of wrong labels among the given ones, of which a planted label is told in half the cases
+        """
+        return float(np.clip(2 * (self.apart - 0.5 * wrong) / max(1 - wrong, 1e-9) - 1, 0.0, 1.0))
 
 
-def planted_share(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> float:
-    """The share of wrong labels, read off where planted wrong labels rank; too low where errors follow from the item.
+def plant(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> Planted:
+    """Plant wrong labels upon the predictions, and see where they rank.
 
     Let B be the share of planted labels that score at or under some threshold and F that of the given ones. If so low
     a score hardly ever belongs to a right label, F is B times the share of wrong labels; elsewhere it is more. So the
-    smallest ratio is taken, among thresholds where both are known well enough, after what was wrong already among the
-    labels that were replaced is taken off B.
+    smallest ratio is taken, among thresholds where both are known well enough.
 
     Parameters
     ----------
@@ -195,48 +212,39 @@ def planted_share(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndar
     >>> probs = rng.dirichlet([0.5] * 4, size=4000) * 0.3
     >>> probs[np.arange(4000), true] += 0.7
     >>> given = np.where(rng.random(4000) < 0.2, (true + rng.integers(1, 4, size=4000)) % 4, true)
-    >>> abs(planted_share(given, probs, np.full((4, 4), 0.1)) - 0.2) < 0.03
-    True
+    >>> found = plant(given, probs, np.full((4, 4), 0.1))
+    >>> abs(found.share - 0.2) < 0.03, found.strength(found.share) > 0.9
+    (True, True)
     """
     n, classes = pred_probs.shape
     wrong = transition * (1 - np.eye(classes))
-    wrong += SMOOTH * (1 - np.eye(classes)) * wrong.sum() / classes**2 + 1e-12
-    often = wrong.sum(1)
-    towards = wrong / often[:, None]
-    counts = np.bincount(codes, minlength=classes) / n
-    weights = (towards * often[:, None])[codes]
+    wrong += SMOOTH * (1 - np.eye(classes)) * wrong.sum() / classes**2 + 1e-12 * (1 - np.eye(classes))
+    weights = wrong[pred_probs.argmax(1)]
     weights /= weights.sum()
-    came_from = wrong * counts[:, None]
-    back = float((came_from / came_from.sum() * towards.T).sum())  # planted labels that put a wrong label right
     own = np.sort(pred_probs[np.arange(n), codes])
-    scores, order = pred_probs.ravel(), np.argsort(pred_probs, axis=None, kind="stable")
+    order = np.argsort(pred_probs, axis=None, kind="stable")
     total = np.concatenate([[0.0], np.cumsum(weights.ravel()[order])])
-    planted = total[np.searchsorted(scores[order], own, side="right")]
+    ranked = pred_probs.ravel()[order]
+    planted = np.clip(total[np.searchsorted(ranked, own, side="right")], 0.0, 1.0)
+    below = np.clip(total[np.searchsorted(ranked, own, side="left")], 0.0, 1.0)
     given = np.arange(1, n + 1) / n
-    weight = 1 / (weights.sum(1) ** 2).sum()
-    return _best_bin(given, planted, n, min(n, weight), back)
+    weight = min(n, 1 / (weights.sum(1) ** 2).sum())
+    upper = given + 2 * (np.sqrt(given * (1 - given) / n) + 1 / n)
+    lower = planted - 2 * (np.sqrt(planted * (1 - planted) / weight) + 1 / weight)
+    bound = upper / np.maximum(lower, 1e-9)
+    best = int(np.argmin(bound[LEAST_HEAD:])) + LEAST_HEAD
+    return Planted(min(0.95, float(given[best] / max(planted[best], 1e-9))), float((planted + below).mean() / 2))
 
 
-def _best_bin(given: np.ndarray, planted: np.ndarray, n: int, weight: float, back: float) -> float:
-    share = 0.0
-    for _ in range(STEPS):
-        off = share * back / (1 - share)
-        bad = np.clip((planted - off * given) / max(1 - share * back - off * share, 0.05), 1e-9, 1.0)
-        upper = given + 2 * (np.sqrt(given * (1 - given) / n) + 1 / n)
-        lower = bad - 2 * (np.sqrt(bad * (1 - bad) / weight) + 1 / weight)
-        bound = upper / np.maximum(lower, 1e-9)
-        best = int(np.argmin(bound[LEAST_HEAD:])) + LEAST_HEAD
-        share = 0.5 * (share + min(0.95, given[best] / bad[best]))
-    return float(share)
+def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float]:
+    """The best estimate of the share of wrong labels, the largest, and how far the first two settle it, in [0, 1].
 
-
-@dataclass(frozen=True)
-class _Rates:
-    """Shares of wrong labels: the best guess, and a low and a high one."""
-
-    best: float
-    low: float
-    high: float
+    Where the model contradicts hardly more labels than the first two estimates say are wrong, it makes few mistakes of
+    its own, and these two are right even for errors that follow from the item; else the smallest of the three is taken.
+    """
+    counted = min(joint, surest)
+    settled = float(np.clip((MISTAKEN[1] - (contradicted - counted)) / (MISTAKEN[1] - MISTAKEN[0]), 0.0, 1.0))
+    return settled * counted + (1 - settled) * min(counted, planted), max(planted, counted), settled
 
 
 def _sample(codes: np.ndarray, classes: int) -> np.ndarray:
@@ -256,26 +264,5 @@ def _heads(score: np.ndarray, rate: float, slope: float) -> np.ndarray:
     return np.cumsum(wrong) / np.arange(1, len(score) + 1)
 
 
-def _denoised_heads(
-    codes: np.ndarray,
-    sample: np.ndarray,
-    transition: np.ndarray,
-    prior: np.ndarray,
-    rows: np.ndarray,
-    listed: np.ndarray,
-    total: int,
-) -> np.ndarray:
-    """The same from the sampled rows: heads that hold no sampled row take the next one's value."""
-    wrong = np.full(total, np.nan)
-    wrong[rows] = 1.0 - denoised(codes, sample, transition, prior)
-    along = wrong[listed]
-    known = ~np.isnan(along)
-    counts = np.cumsum(known)
-    means = np.cumsum(np.where(known, along, 0.0)) / np.maximum(counts, 1)
-    first = int(np.argmax(known))
-    means[:first] = means[first]
-    return means
-
-
 def _sampling(share: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return NORMAL * np.sqrt(np.clip(share * (1 - share), 0.25 / (n + 4), None) / n)
+    return np.sqrt(np.clip(share * (1 - share), 0.25 / (n + 4), None) / n)

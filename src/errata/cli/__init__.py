@@ -27,6 +27,7 @@ from errata.cli.review import review
 from errata.cli.stream import stream
 from errata.cli.systems import systems
 from errata.cli.train import train
+from errata.cli.vouch import vouch
 
 __all__ = ["app", "main"]
 
@@ -42,6 +43,7 @@ for _function in (
     demo,
     audit,
     review,
+    vouch,
     export,
     import_,
     apply,

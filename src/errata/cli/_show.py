@@ -28,6 +28,7 @@ def ledger_panel(ledger: Ledger, title: str) -> Panel:
         f"[bold]classes[/bold]            {len(ledger.classes)}: {escape(_few(ledger.classes))}",
         f"[bold]estimated noise[/bold]    {ledger.noise.rate:.1%} of the labels",
         f"[bold]suspicious labels[/bold]  {issues:,}" + (f" ({issues / labelled:.1%})" if labelled else ""),
+        *_vouched(ledger, issues),
     ]
     if not ledger.kind.classed:
         what = ledger.kind
@@ -36,6 +37,21 @@ def ledger_panel(ledger: Ledger, title: str) -> Panel:
             f"[bold]are {what.wrong:<15}[/bold]{ledger.noise.rate:.1%}, as estimated from all of them",
         ]
     return Panel("\n".join(lines), title=f"[bold]{escape(title)}[/bold]", title_align="left", padding=(1, 2))
+
+
+def _vouched(ledger: Ledger, issues: int) -> list[str]:
+    """How many of the suspicious ones are wrong, as far as can be vouched for, and when that can't be believed."""
+    v = ledger.vouched
+    if v is None or not len(v.n):
+        return []
+    lines = []
+    if issues:
+        at = v.at(issues)
+        lines = [f"[bold]truly wrong[/bold]        at least {at['low']:.0%} of these, about {at['precision']:.0%}"]
+    lines.append(f"[bold]wrong in all[/bold]       about {v.errors:,.0f}, {v.errors_low:,.0f} to {v.errors_high:,.0f}")
+    if v.checked:
+        return [*lines, f"                   by {v.checked:,} rows checked at random"]
+    return [*lines, *(f"[dim]{escape(note)}[/dim]" for note in v.notes)]
 
 
 def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from errata.audit.simulating import Simulation
     from errata.ledger import Ledger
 
-__all__ = ["queue"]
+__all__ = ["content_of", "queue"]
 
 FILE = "queue.csv"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -118,7 +118,7 @@ def queue(
     if truth is not None:
         simulation = simulate(found, true_labels(ledger, truth, place), exclude=exclude, ties=ties, seed=seed, **what)
         found.charts = [c for c in found.charts if c.title != simulation.chart.title] + [simulation.chart]
-    data = _content(talk, found, place)
+    data = content_of(talk, found, place)
     write_queue(queue_table(found, data), target)
     found.data = data
     found.save(place, report=data is not None or not (place / "report.html").exists())
@@ -149,7 +149,7 @@ def _hierarchy(talk: Talk, told: str | None, ledger: Ledger) -> Any:
     return found
 
 
-def _content(talk: Talk, ledger: Ledger, folder: Path) -> Any:
+def content_of(talk: Talk, ledger: Ledger, folder: Path, without: str = "The queue has row numbers only") -> Any:
     """The rows' content, for the queue and the report; without it both do with row numbers."""
     from errata.audit.queue_file import data_of
     from errata.errors import ErrataError
@@ -157,10 +157,10 @@ def _content(talk: Talk, ledger: Ledger, folder: Path) -> Any:
     try:
         data = data_of(ledger, folder)
     except ErrataError as error:
-        talk.warn(f"The queue has row numbers only: {error}")
+        talk.warn(f"{without}: {error}")
         return None
     if data is None and ledger.kind.task != "annotations":
-        talk.note("The data that the ledger was made from are not here, so the queue has row numbers only.")
+        talk.note(f"{without}: the data that the ledger was made from are not here.")
     return data
 
 

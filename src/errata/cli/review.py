@@ -35,6 +35,16 @@ def review(
     budget: Annotated[
         int | None, typer.Option(min=1, help="Only the so many most suspicious rows.", show_default=False)
     ] = None,
+    random: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="So many rows drawn at random instead: they tell how many labels are wrong, whatever the errors are "
+            "like. See `errata vouch`.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: options.Seed = 0,
     reviewer: Annotated[str | None, typer.Option(help="Your name; nobody is asked.", show_default=False)] = None,
     data: Annotated[
         str | None, typer.Option(help="The data, where they have moved since the audit.", show_default=False)
@@ -57,6 +67,8 @@ def review(
 
       errata review reviews-audit --host 0.0.0.0 --token auto --overlap 2
 
+      errata review reviews-audit --random 100
+
       errata review reviews-audit --export decisions.csv
     """
     if export is not None:
@@ -74,6 +86,8 @@ def review(
         token=token,
         overlap=overlap,
         budget=budget,
+        random=random,
+        seed=seed,
         reviewer=reviewer,
         data=data,
         hosts=allow_host or (),

@@ -16,7 +16,7 @@ from errata.correct.tables import Columns, columns_of, is_nothing
 from errata.errors import DataError, LedgerError, ParameterError, UnknownNameError
 from errata.ledger import Ledger
 
-__all__ = ["ACTIONS", "Decided", "decide"]
+__all__ = ["ACTIONS", "Decided", "decide", "skipped_rows"]
 
 ACTIONS = ("keep", "relabel", "drop")
 """What can be decided on a row; "skip", or nothing, means that nothing is."""
@@ -108,6 +108,23 @@ def decide(
     else:
         columns, notes, when = _read(decisions, folder)
     return _checked(_named(columns), ledger, who, when, notes)
+
+
+def skipped_rows(decisions: Any, ledger: Ledger, *, folder: Path | None = None) -> np.ndarray:
+    """(M,) int64, positions of the rows that people looked at and could not decide; parameters as of ``decide``."""
+    if decisions is None and folder is not None:
+        decisions = folder / RECORD
+    path = Path(decisions).expanduser() if isinstance(decisions, (str, os.PathLike)) else None
+    path = path / RECORD if path is not None and path.is_dir() else path
+    if path is not None and path.suffix == ".sqlite":
+        from errata.review.decisions import Decisions
+
+        with Decisions(path) as record:
+            rows = [d.row for d in record.standing() if d.action == "skip"]
+    else:
+        columns = _named(columns_of(decisions if path is None else path))
+        rows = [row for row, action in zip(columns["row"], columns["action"]) if _word(action).lower() == "skip"]
+    return _positions(rows, ledger) if rows else np.zeros(0, dtype=np.int64)
 
 
 def _read(decisions: Any, folder: Path | None) -> tuple[Columns, list[str], str]:

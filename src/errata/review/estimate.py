@@ -9,7 +9,7 @@ import numpy as np
 from errata.labels import MISSING
 from errata.ledger import Ledger
 
-__all__ = ["ErrorsLeft", "ErrorsLeftEstimator", "Progress", "Tally", "doubts"]
+__all__ = ["Chance", "ErrorsLeft", "ErrorsLeftEstimator", "Progress", "Tally", "doubts"]
 
 BANDS = 10
 PRIOR = 5.0
@@ -74,6 +74,23 @@ class ErrorsLeft:
 
 
 @dataclass(frozen=True)
+class Chance:
+    """What rows drawn at random tell of all rows, whatever their errors are like.
+
+    Parameters
+    ----------
+    rows : how many of the random order's first rows are decided
+    wrong : how many of them had a wrong label
+    low, high : between which, in 9 cases of 10, the number of wrong labels in all rows lies
+    """
+
+    rows: int
+    wrong: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the review is.
 
@@ -85,6 +102,7 @@ class Progress:
     mine : how many of the standing decisions are this reviewer's
     actions : how many rows were kept, relabelled, dropped
     left : the estimate of the errors left
+    chance : what the rows decided tell of all, where they are drawn at random; else None
     """
 
     goal: int
@@ -93,6 +111,7 @@ class Progress:
     mine: int
     actions: dict[str, int]
     left: ErrorsLeft
+    chance: Chance | None = None
 
 
 @dataclass(frozen=True)

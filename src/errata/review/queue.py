@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from errata.audit.checked import clopper_pearson, random_order
 from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.review.agreement import verdict
 from errata.review.annotated import Annotated
 from errata.review.decisions import Decision, Decisions, Row
-from errata.review.estimate import ErrorsLeftEstimator, Progress, Tally, doubts
+from errata.review.estimate import Chance, ErrorsLeftEstimator, Progress, Tally, doubts
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
 
@@ -33,14 +34,21 @@ VIEWS = 32
 """Filtered orders that are kept; a reviewer has one in use."""
 
 
-def planned(ledger: Ledger, budget: int | None = None) -> tuple[np.ndarray, int | None]:
+def planned(
+    ledger: Ledger, budget: int | None = None, *, random: int | None = None, seed: int = 0
+) -> tuple[np.ndarray, int | None]:
     """The order in which a ledger's rows are reviewed, and how many: what ``errata queue`` decided, where it did.
 
     Parameters
     ----------
     ledger : with a column ``place`` and ``meta["queue"]`` where there is a queue
     budget : how many are wanted, whatever was planned
+    random : so many rows drawn at random instead
+    seed : of the random order
     """
+    if random is not None:
+        first = random_order(ledger, seed)
+        return np.concatenate([first, np.flatnonzero(ledger.given == MISSING)]), min(random, len(first))
     place, about = ledger.columns.get("place"), ledger.meta.get("queue")
     if place is None or not isinstance(about, dict):
         return ledger.order, budget
@@ -58,6 +66,8 @@ class Queue:
     overlap : how many reviewers decide on each row, each without knowing of the others
     budget : only the first so many rows of the order; by default all, or as many as ``errata queue`` was told
     lease : seconds for which a row that a reviewer looks at is given to no one else
+    random : so many rows drawn at random instead, which tell of all rows: see ``errata.audit.checked``
+    seed : of the random order
 
     Raises
     ------
@@ -78,7 +88,15 @@ class Queue:
     """
 
     def __init__(
-        self, ledger: Ledger, record: Decisions, *, overlap: int = 1, budget: int | None = None, lease: float = LEASE
+        self,
+        ledger: Ledger,
+        record: Decisions,
+        *,
+        overlap: int = 1,
+        budget: int | None = None,
+        lease: float = LEASE,
+        random: int | None = None,
+        seed: int = 0,
     ) -> None:
         if overlap < 1:
             raise ParameterError(f"overlap must be 1 or more opinions per row; got {overlap}.")
@@ -86,7 +104,13 @@ class Queue:
             raise ParameterError(f"budget must be 1 row or more; got {budget}.")
         self.ledger, self.record, self.overlap, self.lease = ledger, record, overlap, lease
         self.classes = [str(c) for c in ledger.classes]
-        order, budget = planned(ledger, budget)
+        if random is not None and budget is not None:
+            raise ParameterError("Rows are either the most suspicious (budget) or drawn at random; leave one out.")
+        if random is not None and random < 1:
+            raise ParameterError(f"random must be 1 row or more; got {random}.")
+        order, budget = planned(ledger, budget, random=random, seed=seed)
+        about = ledger.meta.get("queue")
+        self.by_chance = random is not None or (isinstance(about, dict) and about.get("rule") == "random")
         self.order = order if budget is None else order[:budget]
         self.goal = ledger.issue if budget is None else np.isin(np.arange(len(ledger)), self.order)
         self.goals = int(self.goal.sum())
@@ -255,7 +279,20 @@ class Queue:
                 self._opinions[reviewer],
                 dict(self._actions),
                 left,
+                self._chance() if self.by_chance else None,
             )
+
+    def _chance(self) -> Chance:
+        """What the first rows of a random order tell of all, up to the first that is neither decided nor skipped."""
+        passed = self._complete[self.order]
+        if any(self._skipped.values()):
+            passed = passed | np.isin(self.order, list(set.union(*self._skipped.values())))
+        first = self.order[: len(passed) if passed.all() else int(np.argmin(passed))]
+        first = first[self._complete[first]]
+        wrong = int(self._wrong[first].sum())
+        low, high = clopper_pearson(wrong, len(first))
+        labelled = int((self.ledger.given != MISSING).sum())
+        return Chance(len(first), wrong, float(low) * labelled, float(high) * labelled)
 
     def waiting(self, reviewer: str) -> tuple[int, int]:
         """Why nothing is left: how many rows are with others just now, and how many this reviewer has skipped."""

@@ -56,6 +56,8 @@ def serve(
     budget: int | None = None,
     reviewer: str | None = None,
     data: Any = None,
+    random: int | None = None,
+    seed: int = 0,
     hosts: Sequence[str] = (),
     ready: Callable[[Opened], None] | None = None,
 ) -> None:
@@ -71,6 +73,7 @@ def serve(
     budget : only the most suspicious so many rows
     reviewer : who reviews, where nobody shall be asked
     data : the data, where the ledger does not tell where they are: anything that ``errata.read`` takes
+    random : so many rows drawn at random instead, which tell of all rows; ``seed`` is that of their order
     hosts : further names by which the server may be called, as behind a proxy
     ready : called when the page can be opened
 
@@ -90,6 +93,7 @@ def serve(
     listening = _listen(host, port)
     name = _user() if is_loopback(host) else ""
     what: dict[str, Any] = {"overlap": overlap, "budget": budget, "reviewer": reviewer, "data": data}
+    what |= {"random": random, "seed": seed}
     try:
         with build(folder, suggestion=name, **what) as (app, opened):
             guard = guarded(app, host, token, hosts)
@@ -121,6 +125,8 @@ def build(
     budget: int | None = None,
     reviewer: str | None = None,
     data: Any = None,
+    random: int | None = None,
+    seed: int = 0,
     suggestion: str = "",
 ) -> Iterator[tuple[Any, Opened]]:
     """The web application of a folder, and what it is about; parameters as of ``serve``. Closed at the end."""
@@ -138,7 +144,7 @@ def build(
         ledger = Ledger.load(folder)
     folder = folder if folder.is_dir() else folder.parent
     with Decisions(folder) as record:
-        queue = Queue(ledger, record, overlap=overlap, budget=budget)
+        queue = Queue(ledger, record, overlap=overlap, budget=budget, random=random, seed=seed)
         content = Content(ledger, folder, data)
         title = Path(str(ledger.meta.get("source") or folder.resolve())).name
         pages = Pages(queue, content, title, templates.result())
