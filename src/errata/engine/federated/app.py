@@ -205,7 +205,8 @@ class _Gathering:
         for reply in grid.send_and_receive(asked, timeout=ASKING):
             node = reply.metadata.src_node_id
             if reply.has_error():
-                self.refused[node] = str(reply.error.reason)[:300]
+                if node in nodes:  # else the SuperLink answers for one that is not there any more
+                    self.refused[node] = str(reply.error.reason)[:300]
                 continue
             name = str(reply.content["who"]["name"])
             if name in known.values():
