@@ -151,7 +151,9 @@ def strategy(federation: Federation, people: list[str] | Gather) -> Any:
         def aggregate_train(self, server_round: int, replies: Any) -> Any:
             good, told, up = [], {}, 0
             came = list(replies)
-            reasons = [reply.error.reason for reply in came if reply.has_error()]  # some are the SuperLink's, for a node
+            reasons = [
+                reply.error.reason for reply in came if reply.has_error()
+            ]  # some are the SuperLink's, for a node
             whole = [reply for reply in came if not reply.has_error()]
             for reply in sorted(whole, key=lambda r: self.nodes[r.metadata.src_node_id]):
                 content = reply.content
