@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from errata.findings import Finding
     from errata.vouching import Vouched
 
-__all__ = ["PARTS", "Ledger", "Noise"]
+__all__ = ["PARTS", "UNSEEN", "Ledger", "Noise"]
 
 PARTS = ("given", "proposed", "trust", "issue", "rank")
 """The columns of a ledger's table, and of its finer rows."""
+
+UNSEEN = ("runs", "digest")
+"""Columns that are for programs: nobody wants to read them."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -57,3 +59,14 @@ def decided(texts: Path) -> Path:
         record.add(5, "drop", reviewer="bob")
         record.add(2, "skip", reviewer="bob")
     return texts
+
+
+@pytest.fixture(scope="session")
+def ledgers() -> ModuleType:
+    """The functions that make ledgers of labels that are no classes."""
+    spec = importlib.util.spec_from_file_location("exchange_ledgers", Path(__file__).with_name("ledgers.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -101,7 +101,10 @@ def audit(
             bar.advance()
     parts = _parts(labelled, seen, found, issue)
     trust = np.array([scores.image_trust(one.trust, temperature) for one in found])
-    return _ledger(labelled, trust, parts, {**limits, "temperature": temperature}, images)
+    how: dict[str, Any] = {**limits, "temperature": temperature}
+    if classes is not None:
+        how["named"] = [str(c) for c in classes]
+    return _ledger(labelled, trust, parts, how, images)
 
 
 def _check(limits: dict[str, float], temperature: float) -> None:
@@ -163,6 +166,8 @@ def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[s
     if os.path.exists(os.path.expanduser(labelled.source)):
         meta["source_path"] = os.path.abspath(os.path.expanduser(labelled.source))
     issues = np.bincount(flagged["row"], minlength=len(labelled)) > 0
+    if isinstance(images, (str, os.PathLike)):
+        meta["images_path"] = os.path.abspath(os.path.expanduser(images))
     ledger = item_ledger(trust, issues, columns=columns, meta=meta, parts=parts)
     if images is not None:
         ledger.data = pictures_of(images, labelled.names, "images with boxes")

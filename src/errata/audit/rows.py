@@ -11,7 +11,7 @@ import numpy as np
 from errata.audit.alike import Alike, nearest
 from errata.errors import ErrataError
 from errata.labels import MISSING
-from errata.ledger import PARTS
+from errata.ledger import PARTS, UNSEEN
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -87,7 +87,7 @@ def _finer(ledger: Ledger, positions: np.ndarray) -> dict[Any, dict[str, Any]]:
         return {}
     table = ledger.parts
     some = table[table["issue"].to_numpy(dtype=bool) & np.isin(table["row"].to_numpy(), ledger.index[positions])]
-    more = [name for name in table.columns if name not in ("row", *PARTS) and name not in ("label", "class")]
+    more = [name for name in table.columns if name not in ("row", *PARTS, *UNSEEN) and name not in ("label", "class")]
     found = {}
     for row, lines in some.sort_values("rank", kind="stable").groupby("row", sort=False):
         found[row] = {
@@ -177,7 +177,7 @@ def _look(ledger: Ledger, position: int) -> dict[str, Any]:
 
 def _columns(ledger: Ledger, position: int) -> list[tuple[str, str]]:
     """What the ledger itself knows of a row, where there is nothing else to look at."""
-    single = {n: v for n, v in ledger.columns.items() if v.ndim == 1 and n not in ("given", "proposed")}
+    single = {n: v for n, v in ledger.columns.items() if v.ndim == 1 and n not in ("given", "proposed", *UNSEEN)}
     return [(n.replace("_", " "), short(_scalar(v[position]))) for n, v in list(single.items())[:MOST_COLUMNS]]
 
 

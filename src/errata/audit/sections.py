@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.audit.rows import WORST, short
-from errata.ledger import PARTS
+from errata.ledger import PARTS, UNSEEN
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -106,7 +106,7 @@ def parts(ledger: Ledger) -> dict[str, Any] | None:
     flagged = np.flatnonzero(issues)
     some = flagged[np.argsort(rank[flagged], kind="stable")[:WORST_PARTS]]
     worst = table.iloc[some]
-    more = [name for name in table.columns if name not in ("row", *PARTS)]
+    more = [name for name in table.columns if name not in ("row", *PARTS, *UNSEEN)]
     return {
         "n": len(table),
         "issues": int(issues.sum()),

@@ -88,6 +88,8 @@ def audit(
         found = ClassLabels.encode(sentences.labels, classes)
         require_two_classes(found)
         probs, about = _cross_validated(sentences, found, folds, seed, progress)
+    reading = {"label": label, "token": token, "separator": separator}
+    about["reading"] = {name: value for name, value in reading.items() if isinstance(value, (str, int))}
     return _ledger(source, sentences, found, confident(found, probs), aggregate, about)
 
 

@@ -29,7 +29,14 @@ def export(
         typer.Option(min=1, help="Only the so many most suspicious rows; by default all flagged.", show_default=False),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="The data, where they have moved since the audit.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The data, where they have moved since the audit; of boxes and masks these.", show_default=False
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="The pictures of boxes or masks, where the audit was not told.", show_default=False),
     ] = None,
     url: Annotated[
         str | None, typer.Option(help="The address below which the tool finds the pictures.", show_default=False)
@@ -59,7 +66,9 @@ def export(
         output_file(out, FORMATS[to].endings, force=force)
     if to == "label-studio":
         output_file(out.with_name(f"{out.stem}.config.xml"), (".xml",), force=force)
-    paths, rows = write_items(folder, out, to, budget=budget, data=data, url=url, decisions=decisions)
+    if to == "argilla":
+        output_file(out.with_name(f"{out.stem}.settings.json"), (".json",), force=force)
+    paths, rows = write_items(folder, out, to, budget=budget, data=data, images=images, url=url, decisions=decisions)
     talk.note(f"{rows:,} rows are written. `errata import {folder} FILE --from {to}` brings the decisions back.")
-    talk.paths(dict(zip((to, "labelling interface"), paths)))
+    talk.paths(dict(zip((to, "labelling interface" if to == "label-studio" else "settings"), paths)))
     talk.result({"out": [str(path) for path in paths], "rows": rows, "format": to})

@@ -28,7 +28,14 @@ def import_(
     ] = None,
     reviewer: Annotated[str, typer.Option(help="Who decided, where the file doesn't tell.", show_default=False)] = "",
     data: Annotated[
-        str | None, typer.Option(help="The data, where they have moved since the audit.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The data, where they have moved since the audit; of boxes and masks these.", show_default=False
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="The pictures of boxes or masks, where the audit was not told.", show_default=False),
     ] = None,
     force: options.Force = False,
 ) -> None:
@@ -45,9 +52,9 @@ def import_(
     from errata.exchange import bring_in
 
     if out is not None:
-        _as_table(talk, folder, file, source, out, reviewer, data, force)
+        _as_table(talk, folder, file, source, out, reviewer, data, images, force)
         return
-    counts = bring_in(folder, file, source, reviewer=reviewer, data=data)
+    counts = bring_in(folder, file, source, reviewer=reviewer, data=data, images=images)
     new = sum(n for name, n in counts.items() if name != "known")
     told = ", ".join(f"{counts[name]:,} {name}" for name in ("keep", "relabel", "drop", "skip") if counts[name])
     known = f"; {counts['known']:,} were there already" if counts["known"] else ""
@@ -57,14 +64,22 @@ def import_(
 
 
 def _as_table(
-    talk: Talk, folder: Path, file: Path, source: str, out: Path, reviewer: str, data: str | None, force: bool
+    talk: Talk,
+    folder: Path,
+    file: Path,
+    source: str,
+    out: Path,
+    reviewer: str,
+    data: str | None,
+    images: str | None,
+    force: bool,
 ) -> None:
     from errata.cli._places import output_file
     from errata.exchange import read_answers
     from errata.exchange.tables import write_answers
 
     output_file(out, (".csv",), force=force)
-    answers = read_answers(folder, file, source, reviewer=reviewer, data=data)
+    answers = read_answers(folder, file, source, reviewer=reviewer, data=data, images=images)
     write_answers(answers, out)
     talk.note(f"{len(answers):,} decisions; `errata apply {folder} --decisions {out}` takes them.")
     talk.paths({"decisions": out})

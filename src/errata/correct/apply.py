@@ -15,6 +15,7 @@ import numpy as np
 from errata.correct.decisions import decide
 from errata.correct.folders import Folder
 from errata.correct.formats import check_ending, open_source
+from errata.correct.other_labels import correct_file, find_labels
 from errata.correct.outcome import Outcome
 from errata.correct.places import check_out, placed, provenance_of
 from errata.correct.plan import DROP, Plan, make_plan
@@ -22,6 +23,7 @@ from errata.correct.provenance import Provenance
 from errata.correct.soft import probabilities, soft_names
 from errata.correct.source import Difference, Order, Source
 from errata.errors import DataError, ErrataError, ParameterError
+from errata.forms import CLASSES, task_of
 from errata.ledger import Ledger
 from errata.storage import source_path
 
@@ -175,9 +177,14 @@ def apply(
     0    1  dog  cat  relabel
     1    2  cat          drop
     """
-    from errata.correct.corrected import corrected
+    from errata.correct.corrected import corrected, corrected_items
 
     origin = Origin.of(ledger)
+    if task_of(origin.ledger) != CLASSES:
+        if label is not None or soft:
+            raise ParameterError("label= and soft= are for rows with a class each; leave them out.")
+        chosen = {"who": who, "max_trust": max_trust, "max_rows": max_rows}
+        return corrected_items(origin, decisions, source, chosen, drop=drop, new_classes=new_classes)
     decided = decide(decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows)
     plan = make_plan(origin.ledger, decided, drop=drop, new_classes=new_classes)
     return corrected(
@@ -226,7 +233,8 @@ def apply_to_file(
     as ``apply``; and ErrataError where ``out`` is the source, is taken or can't be written
     """
     origin = Origin.of(ledger)
-    place = origin.find(source)
+    other = task_of(origin.ledger) != CLASSES
+    place = find_labels(origin.ledger, origin.folder, source) if other else origin.find(source)
     if out is None and not dry_run:
         raise ParameterError(
             "Where shall the corrected data go? Give out= (--out), or try it out: dry_run (--dry-run)."
@@ -235,9 +243,16 @@ def apply_to_file(
     if target is not None:
         check_ending(target, place)
         check_out(target, place, force=force or dry_run)
-    decided = decide(decisions, origin.ledger, folder=origin.folder, who=who, max_trust=max_trust, max_rows=max_rows)
-    plan = make_plan(origin.ledger, decided, drop=drop, new_classes=new_classes)
+    chosen: dict[str, Any] = {"who": who, "max_trust": max_trust, "max_rows": max_rows}
+    decided = decide(decisions, origin.ledger, folder=origin.folder, labels=place if other else None, **chosen)
     options = {**origin.reading, **reading}
+    how: dict[str, Any] = {"drop": drop, "new_classes": new_classes}
+    if other:
+        if soft:
+            raise ParameterError("--soft (soft=) is for rows with a class each; these labels have no probabilities.")
+        how |= {"label": label or origin.label, "reading": options, "dry_run": dry_run}
+        return correct_file(origin.ledger, decided, place, target, **how)
+    plan = make_plan(origin.ledger, decided, **how)
     opened = open_source(place, label or origin.label, options, plan.classes)
     if isinstance(opened, Folder):
         opened.link = link

@@ -40,6 +40,10 @@ class Archive(Source):
         super().__init__(path, name, labels, first)
 
     def _labels(self, array: np.ndarray, known: list[Any]) -> ClassLabels:
+        if callable(self.classes):
+            import pyarrow as pa
+
+            return self.classes(pa.chunked_array([pa.array(array)]))
         labels = ClassLabels.encode(array, classes=self.classes)
         words = {str(name) for name in known}
         if self.classes is None and not any(str(name) in words for name in labels.classes):

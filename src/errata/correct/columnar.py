@@ -58,7 +58,7 @@ class Columnar(Source):
 
     def labels_of_copy(self, column: Any, file_names: list[str] | None, classes: list[Any]) -> ClassLabels:
         """The labels of a copy, read as those of the source were."""
-        told = None if self.classes is None else classes
+        told = self.classes if self.classes is None or callable(self.classes) else classes
         return labels_in(column, self.label, told, file_names, classes)
 
 

@@ -124,6 +124,37 @@ def corrected(
     return _wrapped(frame, provenance=plan.provenance.table(), counts=plan.counts, notes=notes, _save=save)
 
 
+def corrected_items(
+    origin: Origin, decisions: Any, source: Any, chosen: dict[str, Any], *, drop: bool, new_classes: bool
+) -> Corrected:
+    """The table of ``errata.apply`` for labels that are no classes: a row per item that is left, and its label."""
+    from errata.correct.decisions import decide
+    from errata.correct.other_labels import corrected_frame, find_labels
+    from errata.forms import place_of_labels
+
+    ledger, folder = origin.ledger, origin.folder
+    on_disk = source if isinstance(source, (str, os.PathLike)) else None
+    place: Any = source
+    if source is None:
+        place = place_of_labels(ledger, folder)
+    elif on_disk is not None:
+        place = find_labels(ledger, folder, on_disk)
+    decided = decide(decisions, ledger, folder=folder, labels=place, **chosen)
+    frame, provenance, counts = corrected_frame(ledger, decided, place, drop=drop, new_classes=new_classes)
+    save = partial(_save_items, origin, decided, place, drop, new_classes) if isinstance(place, Path) else None
+    return _wrapped(frame, provenance=provenance.table(), counts=counts, notes=decided.notes, _save=save)
+
+
+def _save_items(
+    origin: Origin, decided: Any, place: Path, drop: bool, new_classes: bool, out: Path, force: bool
+) -> Outcome:
+    from errata.correct.other_labels import correct_file
+
+    check_out(out, place, force=force)
+    how: dict[str, Any] = {"label": origin.label, "reading": origin.reading, "dry_run": False}
+    return correct_file(origin.ledger, decided, place, out, drop=drop, new_classes=new_classes, **how)
+
+
 def _path(source: Any, origin: Origin) -> Path | None:
     """The file or folder that the data came from; None where there is none."""
     if isinstance(source, (str, os.PathLike)):

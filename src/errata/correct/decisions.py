@@ -14,6 +14,7 @@ import numpy as np
 from errata.correct.proposed import proposed
 from errata.correct.tables import Columns, columns_of, is_nothing
 from errata.errors import DataError, LedgerError, ParameterError, UnknownNameError
+from errata.forms import form_of
 from errata.ledger import Ledger
 
 __all__ = ["ACTIONS", "Decided", "decide", "skipped_rows"]
@@ -67,6 +68,7 @@ def decide(
     who: str = "",
     max_trust: float | None = None,
     max_rows: int | None = None,
+    labels: Any = None,
 ) -> Decided:
     """Read and check decisions.
 
@@ -79,6 +81,7 @@ def decide(
     folder : the ledger's folder, if it lies in one
     who : goes into the provenance where the decisions do not say who decided
     max_trust, max_rows : with "proposed", only rows whose given label is trusted at most so far, and so many at most
+    labels : with "proposed", where tokens, boxes or masks are; by default where the ledger says
 
     Returns
     -------
@@ -101,7 +104,8 @@ def decide(
     (array([1]), ['relabel'], ['cat'])
     """
     if isinstance(decisions, str) and decisions == "proposed":
-        columns, notes = proposed(ledger, max_trust, max_rows), [UNCHECKED]
+        form = form_of(ledger, folder, labels)
+        columns, notes = proposed(ledger, max_trust, max_rows, form), [UNCHECKED]
         when = _changed_at(folder / "ledger.parquet") if folder else _now()
     elif max_trust is not None or max_rows is not None:
         raise ParameterError("max_trust and max_rows choose among the ledger's proposals: use decisions='proposed'.")

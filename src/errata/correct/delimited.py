@@ -63,7 +63,7 @@ class Delimited(Source):
     def read_back(self, out: Path, classes: list[Any]) -> ClassLabels:
         names = self._names_after(out)
         column = read_rows(out, replace(self.layout, names=names), [self.label], self.label)[self.label]
-        told = None if self.classes is None else classes
+        told = self.classes if self.classes is None or callable(self.classes) else classes
         return labels_in(column, self.label, told, None, classes)
 
     def _names_after(self, out: Path) -> list[str]:

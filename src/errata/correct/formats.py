@@ -65,9 +65,9 @@ def check_ending(out: Path, source: Path) -> None:
     """Refuse a copy whose name says another format than the source's."""
     if source.is_dir():
         return
-    zipped = out.suffix.lower() == ".gz"
+    zipped, kind = out.suffix.lower() == ".gz", FILES.get(ending_of(source))
     if ending_of(out) != ending_of(source) or (
-        zipped and not issubclass(FILES[ending_of(source)], (Delimited, JsonLines))
+        zipped and kind is not None and not issubclass(kind, (Delimited, JsonLines))
     ):
         raise ParameterError(
             f"The copy has the format of its source: {source.name} can't become {out.name}. Let --out end in "

@@ -93,6 +93,8 @@ class Source(ABC):
 
     ordered = True
     endings: tuple[str, ...] = ()
+    speller: Callable[[Any], Any] | None = None
+    """How a label is written that no row has yet, where it is no class: ``spell`` does it for classes."""
 
     def __init__(self, path: Path, label: str, labels: ClassLabels, spelled: Mapping[int, Any]) -> None:
         self.path = path
@@ -109,7 +111,7 @@ class Source(ABC):
         """How a class is written in this source: as most of its rows write it."""
         found = self._spelled.get(str(name))
         if found is None:
-            found = self._spelled[str(name)] = self.spell(name)
+            found = self._spelled[str(name)] = self.spell(name) if self.speller is None else self.speller(name)
         return found
 
     @abstractmethod
@@ -147,12 +149,14 @@ def labels_in(values: Any, name: str, classes: Any, code_names: list[str] | None
     ----------
     values : pyarrow.ChunkedArray
     name : the column's
-    classes : as told to ``errata.read``, if they were
+    classes : as told to ``errata.read``, if they were; or what makes labels of the column, where they are no classes
     code_names : the class names as the file gives them
     known : the ledger's classes; where the labels are not among them but could be their numbers, they are taken so
     """
     from errata.data.content import labels_of
 
+    if callable(classes):
+        return classes(values)
     labels = labels_of(values, name, classes=classes, code_names=code_names)
     words = {str(one) for one in known}
     if classes is None and not any(str(one) in words for one in labels.classes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Boxes:
     classes : names
     source : what was read
     ids : COCO's numbers of images and of categories, to find those of predictions by
+    sizes : (width, height) of each image, where the source tells; (0, 0) where it does not
+    shares : whether corners are shares of the image, not pixels
     """
 
     names: list[str]
@@ -41,6 +43,12 @@ class Boxes:
     classes: list[str]
     source: str
     ids: tuple[dict[Any, int], dict[Any, int]] = field(default_factory=lambda: ({}, {}))
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    shares: bool = False
+
+    def size(self, image: int) -> tuple[int, int]:
+        """Width and height of an image; (0, 0) where they are not known."""
+        return self.sizes[image] if self.sizes else (0, 0)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -207,7 +215,16 @@ def _read_coco(path: Path, like: Boxes | None) -> Boxes:
         rows, names = _reordered(rows, names, like, path), like.names
     classes = list(categories.values())
     ids = place, {identity: i for i, identity in enumerate(categories)}
-    return _build(names, rows, str(path), like, classes, ids)
+    found = _build(names, rows, str(path), like, classes, ids)
+    if like is not None:
+        return found
+    return replace(found, sizes=[_size(image) for image in content["images"]])
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    sides = [image.get(name) for name in ("width", "height")]
+    width, height = (int(side) if isinstance(side, (int, float)) else 0 for side in sides)
+    return width, height
 
 
 def _corners(box: Any) -> list[float]:
@@ -264,7 +281,7 @@ def _read_yolo(path: Path, like: Boxes | None, classes: Any) -> Boxes:
     names = [file.name for file in files]
     if like is not None:
         rows, names = _reordered(rows, names, like, path), like.names
-    return _build(names, rows, str(path), like, classes)
+    return replace(_build(names, rows, str(path), like, classes), shares=True)
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from errata.data.told import reason
 from errata.errors import DataError
 
-__all__ = ["Stack", "open_masks", "open_pixel_probabilities"]
+__all__ = ["Stack", "digest", "open_masks", "open_pixel_probabilities"]
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff", ".gif")  # what keeps every pixel's number
 
@@ -94,6 +95,19 @@ def open_pixel_probabilities(source: Any, names: list[str]) -> Stack:
 
 def _is_folder(source: Any) -> bool:
     return isinstance(source, (str, os.PathLike)) and Path(source).expanduser().is_dir()
+
+
+def digest(mask: np.ndarray) -> str:
+    """What a mask holds, in 16 letters: to notice that it was changed.
+
+    Examples
+    --------
+    >>> digest(np.zeros((1, 2), dtype=np.uint8)) == digest(np.zeros((1, 2), dtype=np.int64))
+    True
+    """
+    seen = hashlib.blake2b(repr(mask.shape).encode(), digest_size=8)
+    seen.update(np.ascontiguousarray(mask, dtype="<i4").tobytes())
+    return seen.hexdigest()
 
 
 def _open(source: Any, sides: int, what: str, check: Callable[[np.ndarray, str], np.ndarray]) -> Stack:

@@ -1,7 +1,8 @@
-"""Argilla (2.x): records as JSON, with the proposed class as a suggestion; responses back.
+"""Argilla (2.x): records as JSON, with the proposed label as a suggestion; responses back.
 
 What comes back may be a list of records (``dataset.records.to_list()``, ``to_json``), the same by columns or by record
-(``to_dict()``), nested or flattened, or a record in each line. Two questions are asked, ``label`` and ``action``.
+(``to_dict()``), nested or flattened, or a record in each line. Two questions are asked, ``label`` and ``action``; which
+they are, the settings beside the records tell (``argilla_forms``).
 
 References
 ----------
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from errata.exchange import argilla_forms as forms
 from errata.exchange import items as names
 from errata.exchange.items import ACTION, DROP, LABEL, Answer, Item, Known, fault
 from errata.exchange.jsons import members, read_json
@@ -24,7 +26,8 @@ from errata.exchange.label_studio import picture_address
 __all__ = ["dump", "read", "records", "user_id"]
 
 PEOPLE = uuid.UUID("5ac1b33e-3b1f-4d0f-9e5e-0e77a7a00001")  # reviewers' names become ids below it
-LEFT = ("draft", "pending")  # not handed in
+PENDING = "pending"
+LEFT = ("draft", PENDING)  # not handed in; nested records tell it of the record only
 
 
 def dump(some: Iterable[Item], classes: Sequence[str], url: str | None = None) -> bytes:
@@ -49,20 +52,35 @@ def records(some: Iterable[Item], url: str | None = None) -> Iterator[dict[str, 
             fields["values"] = "\n".join(f"{name}: {value}" for name, value in item.values.items())
         suggestions = {}
         if item.proposed is not None:
-            suggestions[LABEL] = {"value": item.proposed, "score": item.score, "agent": "errata"}
+            suggested = item.proposed if item.whole is None else forms.value(item, item.whole.proposed)
+            suggestions[LABEL] = {"value": suggested, "score": item.score, "agent": "errata"}
         responses: dict[str, list[Any]] = {}
         for answer in item.answers:
-            name, value = (ACTION, answer.action) if answer.action in (DROP, "skip") else (LABEL, answer.label)
-            response = {"value": item.given if value is None else value, "user_id": user_id(answer.reviewer)}
-            responses.setdefault(name, []).append(response)
+            for name, value in _said(item, answer):
+                responses.setdefault(name, []).append({"value": value, "user_id": user_id(answer.reviewer)})
+        about = item.given if item.whole is None else item.whole.doubts
+        told: dict[str, Any] = {names.ROW: item.row, names.GIVEN if item.whole is None else names.DOUBTS: about}
+        if item.trust is not None:
+            told[names.TRUST] = item.trust
         yield {
             "id": str(item.row),
             "fields": fields,
-            "metadata": {names.ROW: item.row, names.GIVEN: item.given, names.TRUST: item.trust},
+            "metadata": told,
             "suggestions": suggestions,
             "responses": responses,
             "vectors": {},
         }
+
+
+def _said(item: Item, answer: Answer) -> Iterator[tuple[str, Any]]:
+    """The questions that a decision answers, and how."""
+    if answer.action in (DROP, "skip"):
+        yield ACTION, answer.action
+    elif item.whole is None:
+        yield LABEL, item.given if answer.label is None else answer.label
+    else:
+        yield LABEL, forms.value(item, item.whole.decided(answer))
+        yield ACTION, forms.SHOWN
 
 
 def _address(item: Item, url: str | None) -> str:
@@ -151,11 +169,14 @@ def _responses(record: dict[str, Any], name: str, where: str) -> Iterator[tuple[
         if not isinstance(response, dict) or "value" not in response:
             raise fault(where, f"responses to '{name}' with a value", response)
         user = response.get("user_id")
-        yield "" if user is None else str(user), response["value"], str(response.get("status") or "submitted")
+        state = response.get("status") or (PENDING if record.get("status") == PENDING else "submitted")
+        yield "" if user is None else str(user), response["value"], str(state)
 
 
 def _decided(said: dict[str, Any], row: Any, where: str, known: Known, reviewer: str) -> list[Answer]:
     action = said.get(ACTION)
+    if known.form is not None and action in (None, *forms.ACTIONS[:2]):
+        return _whole(said, row, where, known, reviewer)
     if action is not None and action != "keep":
         if action not in (DROP, "skip"):
             raise fault(where, f"'{DROP}', 'keep' or 'skip' as the answer of '{ACTION}'", action)
@@ -164,3 +185,14 @@ def _decided(said: dict[str, Any], row: Any, where: str, known: Known, reviewer:
         known.row(row, where)
         return []
     return [known.answer(where, row, said[LABEL], reviewer=reviewer)]
+
+
+def _whole(said: dict[str, Any], row: Any, where: str, known: Known, reviewer: str) -> list[Answer]:
+    """A label that is no class: as given, or as it was shown when it was handed in."""
+    form, action = known.form, said.get(ACTION)
+    if action == "keep":
+        return [Answer(known.row(row, where), "keep", reviewer=reviewer)]
+    if form is None or (said.get(LABEL) is None and (action is None or form.task == "regression")):
+        known.row(row, where)
+        return []
+    return [known.whole(where, row, lambda at: forms.label_of(form, at, said.get(LABEL)), reviewer=reviewer)]

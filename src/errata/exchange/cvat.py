@@ -1,8 +1,11 @@
-"""CVAT: pictures with a tag each, in "CVAT for images 1.1" XML, alone or zipped with the pictures; and back.
+"""CVAT: pictures in "CVAT for images 1.1" XML, alone or zipped with the pictures; and back.
 
 A picture goes out with the proposed class as its tag, whose attribute ``checked`` is off; who has looked at it switches
 that on, after changing the tag's class where it is wrong. Only pictures with a checked tag (or one that has no such
 attribute) are decided when they come back. A tag of the label ``DROP_TAG`` leaves the picture out.
+
+Boxes, masks and several tags go out as they are proposed, and beside them a tag ``SHOWN_TAG`` with that attribute: a
+picture counts as decided once it is on. Where no picture of a file has such a tag, all that the file lists count.
 
 References
 ----------
@@ -15,16 +18,17 @@ import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
 from errata.errors import DataError
+from errata.exchange.cvat_shapes import KINDS, Shape, label_of, shapes
 from errata.exchange.items import DROP, Answer, Item, Known, Picture, fault
 
-__all__ = ["CHECKED", "DROP_TAG", "dump", "dump_zip", "read"]
+__all__ = ["CHECKED", "DROP_TAG", "SHOWN_TAG", "dump", "dump_zip", "read"]
 
-CHECKED, DROP_TAG, NAME_TAG = "checked", "(drop this picture)", "annotations.xml"
+CHECKED, DROP_TAG, SHOWN_TAG, NAME_TAG = "checked", "(drop this picture)", "(as shown)", "annotations.xml"
 VERSIONS = ("1.0", "1.1")
 LARGEST = 1 << 30  # bytes of XML that are read
 
@@ -39,17 +43,41 @@ def dump(some: Iterable[Item], classes: Sequence[str], url: str | None = None) -
     ET.SubElement(task, "size").text = str(len(listed))
     ET.SubElement(task, "mode").text = "annotation"
     labels = ET.SubElement(task, "labels")
-    for name in (*classes, DROP_TAG):
+    whole = next((item.whole for item, _ in listed if item.whole is not None), None)
+    kind = "tag" if whole is None else KINDS.get(whole.form.task, "tag")
+    for name in classes:
+        _label(labels, name, kind, checked=whole is None)
+    for name in (DROP_TAG,) if whole is None else (DROP_TAG, SHOWN_TAG):
         _label(labels, name)
     for number, (item, picture) in enumerate(listed):
         size = {"width": str(picture.width), "height": str(picture.height)}
         image = ET.SubElement(root, "image", {"id": str(number), "name": picture.name, **size})
+        if item.whole is not None:
+            _whole(image, item)
+            continue
         chosen, checked = _tag(item)
         if chosen is not None:
-            tag = ET.SubElement(image, "tag", {"label": chosen, "source": "manual" if checked else "auto"})
-            ET.SubElement(tag, "attribute", {"name": CHECKED}).text = "true" if checked else "false"
+            _add_tag(image, chosen, checked)
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _add_tag(image: ET.Element, name: str, checked: bool) -> None:
+    tag = ET.SubElement(image, "tag", {"label": name, "source": "manual" if checked else "auto"})
+    ET.SubElement(tag, "attribute", {"name": CHECKED}).text = "true" if checked else "false"
+
+
+def _whole(image: ET.Element, item: Item) -> None:
+    """A label that is no class: its shapes or tags, and whether somebody has looked at them."""
+    if item.whole is None:
+        return
+    answer = next((one for one in reversed(item.answers) if one.action != "skip"), None)
+    label = item.whole.proposed if answer is None else item.whole.decided(answer)
+    source = "auto" if answer is None else "manual"
+    for shape in shapes(item, label):
+        ET.SubElement(image, shape.tag, {"label": shape.label, "source": source, **shape.told})
+    dropped = answer is not None and answer.action == DROP
+    _add_tag(image, DROP_TAG if dropped else SHOWN_TAG, answer is not None)
 
 
 def dump_zip(some: Iterable[Item], classes: Sequence[str], url: str | None = None) -> bytes:
@@ -65,13 +93,21 @@ def dump_zip(some: Iterable[Item], classes: Sequence[str], url: str | None = Non
 
 
 def _content(picture: Picture) -> bytes:
+    if picture.path is None and picture.png is None:
+        raise DataError(
+            f"The picture {picture.name} is not known, so it can't go into a .zip. Say where the pictures are with "
+            "--images (images=), or write .xml."
+        )
     return picture.png or b"" if picture.path is None else picture.path.read_bytes()
 
 
-def _label(labels: ET.Element, name: str) -> None:
+def _label(labels: ET.Element, name: str, kind: str = "tag", *, checked: bool = True) -> None:
     label = ET.SubElement(labels, "label")
     ET.SubElement(label, "name").text = name
-    ET.SubElement(label, "type").text = "tag"
+    ET.SubElement(label, "type").text = kind
+    if not checked:
+        ET.SubElement(label, "attributes")
+        return
     attribute = ET.SubElement(ET.SubElement(label, "attributes"), "attribute")
     told = {"name": CHECKED, "mutable": "False", "input_type": "checkbox", "default_value": "false", "values": "false"}
     for key, value in told.items():
@@ -112,21 +148,34 @@ def read(path: Path, known: Known, reviewer: str = "", rows: Mapping[str, Any] |
     for name, row in by_name.items():
         end = PurePosixPath(name).name
         by_end[end] = None if end in by_end else row  # a file name that occurs twice names no row
+    told = any(tag.label in (SHOWN_TAG, DROP_TAG) for image in parsed.images for tag in image.shapes)
     answers = []
-    for name, tags, where in parsed.images:
-        checked = [label for label, attributes, _ in tags if _is_checked(attributes)]
-        if not checked:
+    for image in parsed.images:
+        checked = [shape for shape in image.shapes if shape.tag == "tag" and _is_checked(shape.told)]
+        if not checked and (known.form is None or told):
             continue
-        row = by_name.get(name, by_end.get(PurePosixPath(name).name))
+        row = by_name.get(image.name, by_end.get(PurePosixPath(image.name).name))
         if row is None:
-            raise fault(where, "a picture of the ledger's data", name)
-        if DROP_TAG in checked:
-            answers.append(Answer(known.row(row, where), DROP, reviewer=reviewer, when=parsed.updated))
-            continue
-        if len(set(checked)) > 1:
-            raise fault(where, f"one class for {name}", sorted(set(checked)))
-        answers.append(known.answer(where, row, checked[0], reviewer=reviewer, when=parsed.updated))
+            raise fault(image.where, "a picture of the ledger's data", image.name)
+        said = {"reviewer": reviewer, "when": parsed.updated}
+        labels = {shape.label for shape in checked}
+        if DROP_TAG in labels:
+            answers.append(Answer(known.row(row, image.where), DROP, **said))
+        elif known.form is None:
+            if len(labels) > 1:
+                raise fault(image.where, f"one class for {image.name}", sorted(labels))
+            answers.append(known.answer(image.where, row, checked[0].label, **said))
+        elif not told or SHOWN_TAG in labels:
+            answers.append(_of_shapes(image, row, known, said))
     return answers
+
+
+def _of_shapes(image: _Image, row: Any, known: Known, said: dict[str, str]) -> Answer:
+    form = known.form
+    found = [shape for shape in image.shapes if shape.label not in (SHOWN_TAG, DROP_TAG)]
+    if form is None:
+        raise fault(image.where, "a class", "shapes")
+    return known.whole(image.where, row, lambda position: label_of(form, position, found, image.size), **said)
 
 
 def _is_checked(attributes: Mapping[str, str]) -> bool:
@@ -150,12 +199,21 @@ def _xml(path: Path) -> bytes:
         raise DataError(f"{path} can't be read: {error}.") from error
 
 
+class _Image(NamedTuple):
+    """An image of the file: its name, what is in it, where that stands, its width and height."""
+
+    name: str
+    shapes: list[Shape]
+    where: str
+    size: tuple[int, int]
+
+
 class _Reader:
-    """Reads the part of CVAT's XML that tags are in. No document type is taken, so no entity can be defined."""
+    """Reads the tags and shapes of CVAT's XML. No document type is taken, so no entity can be defined."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.images: list[tuple[str, list[tuple[str, dict[str, str], int]], str]] = []
+        self.images: list[_Image] = []
         self.updated = ""
         self._open: list[str] = []
         self._text: list[str] = []
@@ -190,10 +248,11 @@ class _Reader:
         self._open.append(tag)
         depth = self._open[1:]
         if depth == ["image"]:
-            self.images.append((self._needed(attributes, "name", tag), [], self._where()))
-        elif depth == ["image", "tag"]:
-            line = self._parser.CurrentLineNumber
-            self.images[-1][1].append((self._needed(attributes, "label", tag), {}, line))
+            sides = [int(attributes[side]) if attributes.get(side, "").isdigit() else 0 for side in ("width", "height")]
+            self.images.append(_Image(self._needed(attributes, "name", tag), [], self._where(), (sides[0], sides[1])))
+        elif len(depth) == 2 and depth[0] == "image":
+            told = {} if tag == "tag" else dict(attributes)
+            self.images[-1].shapes.append(Shape(tag, self._needed(attributes, "label", tag), told))
         elif depth == ["image", "tag", "attribute"]:
             self._attribute = self._needed(attributes, "name", tag)
         elif depth == ["track"]:
@@ -202,7 +261,8 @@ class _Reader:
     def _end(self, tag: str) -> None:
         depth, text = self._open[1:], "".join(self._text).strip()
         if depth == ["image", "tag", "attribute"]:
-            self.images[-1][1][-1][1][self._attribute] = text
+            told = self.images[-1].shapes[-1].told
+            self.images[-1].shapes[-1] = self.images[-1].shapes[-1]._replace(told={**told, self._attribute: text})
         elif depth == ["version"] and text not in VERSIONS:
             raise fault(self._where(), f"version {' or '.join(VERSIONS)}", text)
         elif tag == "updated" and depth[:1] == ["meta"]:

@@ -1,8 +1,8 @@
 """Label Studio: tasks with predictions as JSON; annotations back as JSON or JSON-MIN.
 
 A task's ``data`` holds the row (``errata_row``), what there is to see of it, and the ledger's word; a prediction holds
-the proposed class. The questions are two ``Choices``, ``label`` and ``action``; ``config`` writes the labelling
-interface that asks them.
+the proposed label. The questions are called ``label`` (of a class, ``Choices``; else see ``label_studio_forms``) and
+``action``; ``config`` writes the labelling interface that asks them.
 
 References
 ----------
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from errata.exchange import items as names
+from errata.exchange import label_studio_forms as forms
 from errata.exchange.items import ACTION, DROP, LABEL, Answer, Item, Known, fault
 from errata.exchange.jsons import members, read_json
 
@@ -49,10 +50,12 @@ def tasks(some: Iterable[Item], url: str | None = None) -> Iterator[dict[str, An
             data["image"] = picture_address(item, URL if url is None else url)
         if item.values or (item.text is None and item.picture is None):
             data["values"] = item.values
+        if item.whole is not None:
+            data = {name: value for name, value in data.items() if name not in (names.GIVEN, names.PROPOSED)}
+            data[names.DOUBTS] = item.whole.doubts
         task: dict[str, Any] = {"data": data}
         if item.proposed is not None:
-            chosen = [_choice(LABEL, item.proposed, _kind(item))]
-            task["predictions"] = [{"model_version": "errata", "score": item.score, "result": chosen}]
+            task["predictions"] = [{"model_version": "errata", "score": item.score, "result": _proposed(item)}]
         if item.answers:
             task["annotations"] = [_annotation(item, answer) for answer in item.answers]
         yield task
@@ -62,13 +65,15 @@ def picture_address(item: Item, url: str) -> str:
     """Where the tool finds a picture: below ``url``, or in the address itself where there is no file."""
     if item.picture is None:
         return ""
-    if item.picture.path is None:
-        return "data:image/png;base64," + base64.b64encode(item.picture.png or b"").decode("ascii")
+    if item.picture.png is not None:
+        return "data:image/png;base64," + base64.b64encode(item.picture.png).decode("ascii")
     return url + quote(item.picture.name)
 
 
-def _kind(item: Item) -> str:
-    return "text" if item.text is not None else "image" if item.picture is not None else "values"
+def _proposed(item: Item) -> list[dict[str, Any]]:
+    if item.whole is not None:
+        return forms.results(item, item.whole.proposed)
+    return [_choice(LABEL, str(item.proposed), item.kind)]
 
 
 def _choice(name: str, value: str, kind: str) -> dict[str, Any]:
@@ -77,10 +82,16 @@ def _choice(name: str, value: str, kind: str) -> dict[str, Any]:
 
 def _annotation(item: Item, answer: Answer) -> dict[str, Any]:
     result = []
-    if answer.action in ("keep", "relabel") and (answer.label or item.given) is not None:
-        result.append(_choice(LABEL, str(answer.label or item.given), _kind(item)))
-    elif answer.action == DROP:
-        result.append(_choice(ACTION, DROP, _kind(item)))
+    if answer.action == DROP:
+        result.append(_choice(ACTION, DROP, item.kind))
+    elif answer.action == "skip":
+        pass
+    elif item.whole is not None:
+        result += forms.results(item, item.whole.decided(answer))
+        if answer.action == forms.KEEP:
+            result.append(_choice(ACTION, forms.KEEP, item.kind))
+    elif (answer.label or item.given) is not None:
+        result.append(_choice(LABEL, str(answer.label or item.given), item.kind))
     more = {names.REVIEWER: answer.reviewer, names.NOTE: answer.note}
     return {"result": result, "was_cancelled": answer.action == "skip", "created_at": answer.when, **more}
 
@@ -148,9 +159,42 @@ def _full(task: dict[str, Any], where: str, known: Known, reviewer: str) -> list
             found.append(Answer(known.row(data[names.ROW], here), "skip", **said))
             continue
         result = members(annotation, "result", list, here)
+        if known.form is not None:
+            values = _values(result, here)
+            found += _whole(values, _chosen(result, ACTION, here), data[names.ROW], here, known, said)
+            continue
         chosen = {name: _chosen(result, name, here) for name in (LABEL, ACTION)}
         found += _decided(chosen, data[names.ROW], here, known, said)
     return found
+
+
+def _values(result: list[Any], where: str) -> list[dict[str, Any]]:
+    """The values of the regions or choices, with the sizes of the images that stand beside them."""
+    found = []
+    for entry in result:
+        if not isinstance(entry, dict):
+            raise fault(where, "results (objects)", entry)
+        if entry.get("from_name") == LABEL:
+            sizes = {name: entry[name] for name in ("original_width", "original_height") if name in entry}
+            found.append({**sizes, **members(entry, "value", dict, where)})
+    return found
+
+
+def _whole(
+    values: list[dict[str, Any]], action: Any, row: Any, where: str, known: Known, said: dict[str, str]
+) -> list[Answer]:
+    """The decision that regions, choices or a number tell; nothing drawn at all can only mean boxes or spans."""
+    form = known.form
+    if action == DROP:
+        return [Answer(known.row(row, where), DROP, **said)]
+    if action == forms.KEEP:
+        return [Answer(known.row(row, where), "keep", **said)]
+    if action is not None:
+        raise fault(where, f"'{forms.KEEP}' or '{DROP}' as the answer of '{ACTION}'", action)
+    if form is None or (not values and form.task in ("segmentation", "regression")):
+        known.row(row, where)
+        return []  # handed in without an answer
+    return [known.whole(where, row, lambda position: forms.label_of(form, position, values), **said)]
 
 
 def _chosen(result: list[Any], name: str, where: str) -> Any:
@@ -175,7 +219,24 @@ def _minimal(task: dict[str, Any], where: str, known: Known, reviewer: str) -> l
         "reviewer": _person(task.get("annotator")) or reviewer,
         "when": str(task.get("updated_at") or task.get("created_at") or ""),
     }
+    if known.form is not None:
+        values = _minimal_values(task.get(LABEL), known.form.task, where)
+        return _whole(values, task.get(ACTION), task[names.ROW], where, known, said)
     return _decided({LABEL: task.get(LABEL), ACTION: task.get(ACTION)}, task[names.ROW], where, known, said)
+
+
+def _minimal_values(told: Any, task: str, where: str) -> list[dict[str, Any]]:
+    """The values of JSON-MIN, in which what has one member is that member."""
+    if told is None:
+        return []
+    if task == "multilabel":
+        return [{"choices": [told]} if isinstance(told, str) else told]
+    if task == "regression":
+        told = told[0] if isinstance(told, list) and len(told) == 1 else told
+        return [told if isinstance(told, dict) else {"number": told}]
+    if not isinstance(told, list) or any(not isinstance(value, dict) for value in told):
+        raise fault(where, f"a list of regions in '{LABEL}'", told)
+    return told
 
 
 def _decided(chosen: dict[str, Any], row: Any, where: str, known: Known, said: dict[str, str]) -> list[Answer]:

@@ -1,5 +1,8 @@
 """Decisions as a table in CSV, to fill in with any spreadsheet: row, action, label, reviewer, time, note.
 
+Labels that are no classes stand there as a decision has them: a JSON list for tokens, boxes and the areas of a mask,
+names joined by commas, or a number.
+
 The same file is what ``errata apply --decisions`` takes. Going out it also holds given and proposed label, trust and
 what there is to see of a row; coming back, lines without an action decide nothing.
 """
@@ -30,7 +33,9 @@ def dump(some: Iterable[Item], classes: Sequence[str], url: str | None = None) -
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for item in some:
-        seen = [item.row, _shown(item.given), _shown(item.proposed), "" if item.trust is None else f"{item.trust:.4f}"]
+        trust = "" if item.trust is None else f"{item.trust:.4f}"
+        longest = LONGEST if item.whole is None else None  # what is cut could not be read again
+        seen = [item.row, _shown(item.given, longest), _shown(item.proposed, longest), trust]
         seen.append(_shown(_look(item)))
         for answer in item.answers or (None,):
             said = ["", "", "", "", ""]
@@ -59,9 +64,9 @@ def _look(item: Item) -> str:
     return ", ".join(f"{name}: {value}" for name, value in item.values.items())
 
 
-def _shown(text: str | None) -> str:
+def _shown(text: str | None, longest: int | None = LONGEST) -> str:
     """A text that no spreadsheet takes for a formula."""
-    text = (text or "")[:LONGEST]
+    text = (text or "")[:longest]
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

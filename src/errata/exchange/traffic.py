@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from errata.audit.rows import SINGLE
 from errata.errors import DataError, LedgerError, ParameterError, UnknownNameError
-from errata.exchange import argilla, cvat, label_studio, tables
-from errata.exchange.items import Answer, Item, Known, Picture
+from errata.exchange import argilla, argilla_forms, cvat, cvat_shapes, label_studio, label_studio_forms, tables
+from errata.exchange.items import Answer, Item, Known
+from errata.exchange.outgoing import View, recorded
+from errata.forms import CLASSES, Form, form_of, task_of
+from errata.items import CLASSES as SINGLE
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.storage import atomic
 
-if TYPE_CHECKING:
-    from errata.review.content import Content
-
 __all__ = ["FORMATS", "bring_in", "read_answers", "write_items"]
 
-SIDE = 1024  # pixels of a picture that has no file
+WORDS = {
+    CLASSES: "classes",
+    "tokens": "labels of tokens",
+    "boxes": "boxes",
+    "segmentation": "masks",
+    "multilabel": "several labels per item",
+    "regression": "numbers",
+}
+"""The kinds of labels, for people."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how it is written, and which endings its files have."""
+    """A format: how it is written, which endings its files have, and which kinds of labels it can hold."""
 
     dump: Callable[..., bytes]
     endings: tuple[str, ...]
     pictures_only: bool = False
+    holds: tuple[str, ...] = tuple(WORDS)
 
 
 FORMATS = {
     "label-studio": Format(label_studio.dump, (".json",)),
-    "argilla": Format(argilla.dump, (".json",)),
-    "cvat": Format(cvat.dump, (".xml", ".zip"), pictures_only=True),
+    "argilla": Format(argilla.dump, (".json",), holds=argilla_forms.HOLDS),
+    "cvat": Format(cvat.dump, (".xml", ".zip"), pictures_only=True, holds=cvat_shapes.HOLDS),
     "csv": Format(tables.dump, (".csv",)),
 }
 """The formats by name."""
@@ -53,6 +59,7 @@ def write_items(
     *,
     budget: int | None = None,
     data: Any = None,
+    images: Any = None,
     url: str | None = None,
     decisions: bool | None = None,
 ) -> tuple[list[Path], int]:
@@ -64,7 +71,8 @@ def write_items(
     out : the file to write
     to : "label-studio", "argilla", "cvat" (.xml, or .zip with the pictures) or "csv"
     budget : the so many most suspicious rows; by default all that are flagged
-    data : the data, where the ledger does not tell where they are
+    data : the data, where the ledger does not tell where they are; of boxes and masks, these themselves
+    images : the pictures of boxes or masks, where the ledger does not tell where they are
     url : the address below which the tool finds pictures, with their names after it
     decisions : whether to write what the record of the review holds; by default in "csv" only
 
@@ -75,9 +83,9 @@ def write_items(
     Raises
     ------
     DataError
-        where the format is for pictures and the rows are none
+        where the format is for pictures and the rows are none, or the labels are not where they were
     LedgerError
-        where the rows have no label of their own
+        where the format can't hold such labels; those that can are named
     UnknownNameError
         for an unknown format
 
@@ -95,27 +103,45 @@ def write_items(
     form, out, folder = _format(to), Path(out), Path(folder)
     if out.suffix.lower() not in form.endings:
         raise ParameterError(f"For {to} the file ends in {' or '.join(form.endings)}; got '{out.name}'.")
-    ledger = _ledger(folder, to)
-    content = _content(ledger, folder, data)
-    if form.pictures_only and (content is None or content.kind != "image"):
+    ledger = Ledger.load(folder)
+    _check_holds(to, ledger)
+    labels = form_of(ledger, folder, data)
+    view = View(ledger, folder, labels, data, images)
+    if form.pictures_only and view.kind != "image":
         raise DataError(f"{to} is for pictures; the rows of {folder} are none, or their data can't be read.")
     with_decisions = to == "csv" if decisions is None else decisions
-    items = list(_items(ledger, folder, content, budget, with_decisions))
+    count = int(ledger.issue.sum()) if budget is None else min(budget, len(ledger))
+    items = list(view.items(ledger.order[:count].tolist(), recorded(folder) if with_decisions else {}))
     dump = cvat.dump_zip if out.suffix.lower() == ".zip" else form.dump
-    classes = [str(name) for name in ledger.classes]
+    classes = [str(name) for name in ledger.classes] if labels is None else labels.names
+    content = dump(items, classes, url)
     with atomic(out) as temporary:
-        temporary.write_bytes(dump(items, classes, url))
+        temporary.write_bytes(content)
     paths = [out]
-    if to == "label-studio" and items:
-        kind = "text" if items[0].text is not None else "image" if items[0].picture is not None else "values"
-        paths.append(out.with_name(f"{out.stem}.config.xml"))
-        with atomic(paths[-1]) as temporary:
-            temporary.write_text(label_studio.config(classes, kind), encoding="utf-8")
+    for path, text in _beside(to, out, items, classes, labels):
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        paths.append(path)
     return paths, len(items)
 
 
+def _beside(to: str, out: Path, items: list[Item], classes: list[str], form: Form | None) -> list[tuple[Path, str]]:
+    """What a tool needs to know beside the rows: which questions are asked."""
+    if not items:
+        return []
+    if to == "label-studio":
+        kind = items[0].kind
+        if form is None:
+            return [(out.with_name(f"{out.stem}.config.xml"), label_studio.config(classes, kind))]
+        return [(out.with_name(f"{out.stem}.config.xml"), label_studio_forms.config(form.task, classes, kind))]
+    if to == "argilla":
+        told = argilla_forms.settings(items, classes, form)
+        return [(out.with_name(f"{out.stem}.settings.json"), json.dumps(told, ensure_ascii=False, indent=1))]
+    return []
+
+
 def read_answers(
-    folder: str | Path, path: str | Path, source: str, *, reviewer: str = "", data: Any = None
+    folder: str | Path, path: str | Path, source: str, *, reviewer: str = "", data: Any = None, images: Any = None
 ) -> list[Answer]:
     """The decisions in a file that came from another tool, checked against the ledger.
 
@@ -125,7 +151,9 @@ def read_answers(
     path : the file
     source : where it comes from: a name of ``FORMATS``
     reviewer : who decided, where the file does not tell
-    data : the data, where the ledger does not tell where they are; CVAT's files name pictures, not rows
+    data : the data, where the ledger does not tell where they are; CVAT's files name pictures, not rows, and boxes,
+        masks and tokens are compared with those that are given
+    images : the pictures of boxes or masks, where the ledger does not tell where they are
 
     Raises
     ------
@@ -134,23 +162,24 @@ def read_answers(
     """
     _format(source)
     folder, path = Path(folder), Path(path)
-    ledger = _ledger(folder, source)
+    ledger = Ledger.load(folder)
+    _check_holds(source, ledger)
+    form = form_of(ledger, folder, data)
     names = [str(name) for name in ledger.classes]
     given = [None if code == MISSING else names[code] for code in ledger.given.tolist()]
-    known = Known(ledger.index.tolist(), given, names)
+    known = Known(ledger.index.tolist(), given, names, form)
     if source == "label-studio":
         return label_studio.read(path, known, reviewer)
     if source == "argilla":
         return argilla.read(path, known, reviewer, people=_people(folder, reviewer))
     if source == "cvat":
-        content = _content(ledger, folder, data)
-        rows = {} if content is None or content.kind != "image" else _picture_rows(ledger, content)
-        return cvat.read(path, known, reviewer, rows)
+        view = View(ledger, folder, form, data, images)
+        return cvat.read(path, known, reviewer, view.picture_rows() if view.kind == "image" else {})
     return tables.read(path, known, reviewer)
 
 
 def bring_in(
-    folder: str | Path, path: str | Path, source: str, *, reviewer: str = "", data: Any = None
+    folder: str | Path, path: str | Path, source: str, *, reviewer: str = "", data: Any = None, images: Any = None
 ) -> dict[str, int]:
     """Put the decisions of a file into the review's record of a folder; the same file twice counts once.
 
@@ -165,7 +194,7 @@ def bring_in(
     from errata.review.decisions import Decisions
     from errata.review.places import check_owner
 
-    answers = read_answers(folder, path, source, reviewer=reviewer, data=data)
+    answers = read_answers(folder, path, source, reviewer=reviewer, data=data, images=images)
     counts: Counter[str] = Counter(dict.fromkeys(("keep", "relabel", "drop", "skip", "known"), 0))
     with Decisions(folder) as record, record.writing():
         check_owner(record, Ledger.load(Path(folder)))
@@ -199,87 +228,18 @@ def _format(name: str) -> Format:
     return FORMATS[name]
 
 
-def _ledger(folder: Path, to: str) -> Ledger:
-    ledger = Ledger.load(folder)
-    if list(ledger.classes) == SINGLE:
+def _check_holds(name: str, ledger: Ledger) -> None:
+    """Refuse labels that a tool can't hold, and name those that can."""
+    task = task_of(ledger)
+    if task == CLASSES and list(ledger.classes) == list(SINGLE):
         raise LedgerError(
-            f"The rows of {folder} hold several labels each (tokens, regions, boxes) or a number; {to} takes rows with "
-            "one class. See `ledger.parts`."
+            "The rows hold no class each, and the ledger does not say what else (meta['task']), so it can't be told "
+            "how their labels are written. See `ledger.parts`."
         )
-    return ledger
-
-
-def _content(ledger: Ledger, folder: Path, data: Any) -> Content | None:
-    """The rows' content; None where it can't be had."""
-    from errata.review.content import Content
-
-    content = Content(ledger, folder, data, marks=False)
-    content.read()
-    return content if content.state == "ready" else None
-
-
-def _items(
-    ledger: Ledger, folder: Path, content: Content | None, budget: int | None, with_decisions: bool
-) -> Iterator[Item]:
-    count = int(ledger.issue.sum()) if budget is None else min(budget, len(ledger))
-    answers = _recorded(folder) if with_decisions else {}
-    names = [str(name) for name in ledger.classes]
-    for position in ledger.order[:count].tolist():
-        row = _row(ledger, position)
-        given, proposed = int(ledger.given[position]), int(ledger.proposed[position])
-        trust = float(ledger.trust[position])
-        look = None if content is None else content.look(position)
-        yield Item(
-            row,
-            None if given == MISSING else names[given],
-            None if proposed == MISSING else names[proposed],
-            None if math.isnan(trust) else round(trust, 6),
-            None if look is None else look.text,
-            None if content is None or look is None or not look.picture else _picture(ledger, content, position),
-            {} if look is None else dict(look.values or {}),
-            answers.get(row, ()),
-        )
-
-
-def _row(ledger: Ledger, position: int) -> int | str:
-    value = ledger.index[position]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _picture(ledger: Ledger, content: Content, position: int) -> Picture | None:
-    name, path = content.file(position)
-    if path is not None:
-        width, height = content.size(position)
-        return Picture(name, path, None, width, height)
-    png = content.picture(position, SIDE)
-    if png is None:
-        return None
-    width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    return Picture(f"row-{_row(ledger, position)}.png", None, png, width, height)
-
-
-def _picture_rows(ledger: Ledger, content: Content) -> dict[str, Any]:
-    """The row of each picture's name."""
-    rows = {}
-    for position in range(len(ledger)):
-        name, path = content.file(position)
-        row = _row(ledger, position)
-        rows[f"row-{row}.png" if path is None else name] = row
-    return rows
-
-
-def _recorded(folder: Path) -> dict[int | str, tuple[Answer, ...]]:
-    """What stands in the record of the review, by row."""
-    from errata.review.decisions import FILE, Decisions
-
-    if not (folder / FILE).is_file():
-        return {}
-    with Decisions(folder) as record:
-        standing = record.standing()
-    found: dict[int | str, tuple[Answer, ...]] = {}
-    for d in standing:
-        found[d.row] = (*found.get(d.row, ()), Answer(d.row, d.action, d.label, d.reviewer, d.when, d.note))
-    return found
+    if task in FORMATS[name].holds:
+        return
+    others = [other for other, form in FORMATS.items() if task in form.holds]
+    raise LedgerError(f"{name} can't hold {WORDS[task]}. These can: {', '.join(others)}.")
 
 
 def _people(folder: Path, reviewer: str) -> list[str]:

@@ -69,7 +69,9 @@ def ledger_of_pixels(
     """
     trust, wrong, labelled = [], [], []
     found: list[tuple[int, Region]] = []
+    size: tuple[int, ...] = ()
     for row, (mask, own, proposed) in enumerate(pieces):
+        size = mask.shape
         labelled.append(int((mask >= 0).sum()))
         if own is None or proposed is None or not labelled[-1]:
             trust.append(np.nan)
@@ -82,6 +84,7 @@ def ledger_of_pixels(
         own_regions = regions(mask, other, own, least=smallest)
         wrong.append(sum(r.pixels for r in own_regions if r.trust < BELIEVED))
         found += [(row, region) for region in own_regions]
+    meta = {"mask_size": list(size), **dict(meta or {})}
     return _ledger(found, np.array(trust), np.array(wrong), np.array(labelled), names, meta, columns, more)
 
 
@@ -96,10 +99,11 @@ def _ledger(
     more: dict[str, Any],
 ) -> Ledger:
     rows = np.array([row for row, _ in found], dtype=np.int64)
-    numbers = {
+    numbers: dict[str, NDArray[Any]] = {
         what: np.array([getattr(region, what) for _, region in found], dtype=np.int64)
         for what in ("given", "proposed", "x0", "y0", "x1", "y1", "pixels")
     }
+    numbers["runs"] = np.array([region.runs for _, region in found], dtype=object)
     belief = np.clip(np.array([region.trust for _, region in found], dtype=np.float64), 0, 1)
     issue = belief < BELIEVED
     words = np.array([*(str(name) for name in names), ""], dtype=object)[:-1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from errata.ledger import PARTS, Ledger
+from errata.ledger import PARTS, UNSEEN, Ledger
 
 __all__ = ["Finer"]
 
@@ -32,7 +32,7 @@ class Finer:
             some = ledger.parts[ledger.parts["issue"].to_numpy(dtype=bool)]
             self._table = some.sort_values(["row", "rank"], kind="stable")
             self._rows = self._table["row"].to_numpy()
-            self._more = [name for name in some.columns if name not in ("row", *PARTS)]
+            self._more = [name for name in some.columns if name not in ("row", *PARTS, *UNSEEN)]
 
     def of(self, row: Any) -> list[dict[str, Any]]:
         """The finer rows of a row, the worst first: where (text), given, proposed, trust."""

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errata.errors import DataError
+from errata.scores.runs import runs_of
 
-__all__ = ["ClassSums", "Region", "contradicted", "own_probability", "regions", "softmin"]
+__all__ = ["ClassSums", "Region", "contradicted", "evidence", "ordinary", "own_probability", "regions", "softmin"]
 
 _NEVER = 2.0  # a threshold that no probability reaches
+_LEAST = 1e-3  # odds beyond a thousand to one are not believed
+_FEW = 10  # images that can't tell what is usual
+_LOW, _MIDDLE = 0.1, 0.5  # shares of the images that tell it: the upper half may be full of errors
 
 
 def own_probability(mask: NDArray[np.integer], probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -126,6 +130,8 @@ class Region:
     x0, y0, x1, y1 : the box around it, in pixels; x1 and y1 are just outside
     pixels : how many
     trust : mean probability of the given class, in [0, 1]
+    evidence : how far that goes beyond chance, see :func:`evidence`; NaN where it was not asked for
+    runs : where they are in the box, as the lengths of the runs outside and inside, row after row: "0 3 1 2"
     """
 
     given: int
@@ -136,6 +142,8 @@ class Region:
     y1: int
     pixels: int
     trust: float
+    runs: str = ""
+    evidence: float = float("nan")
 
 
 def regions(
@@ -144,6 +152,7 @@ def regions(
     own: NDArray[np.floating],
     *,
     least: int = 1,
+    likely: NDArray[np.floating] | None = None,
 ) -> list[Region]:
     """Find the connected regions of contradicted pixels, the largest first.
 
@@ -153,6 +162,7 @@ def regions(
     proposed : (H, W) int, as from :func:`contradicted`
     own : (H, W) float, as from :func:`own_probability`
     least : pixels of a region, at least
+    likely : (H, W) float, the probability of each pixel's proposed class, for the regions' evidence
 
     Examples
     --------
@@ -174,5 +184,59 @@ def regions(
             inside = numbered[rows, columns] == number
             trust = float(own[rows, columns][inside].mean(dtype=np.float64))
             box = (columns.start, rows.start, columns.stop, rows.stop)
-            found.append(Region(given, other, *box, int(sizes[number]), trust))
+            runs = " ".join(map(str, runs_of(inside)))
+            told = float("nan")
+            if likely is not None:
+                told = evidence(int(sizes[number]), trust, float(likely[rows, columns][inside].mean(dtype=np.float64)))
+            found.append(Region(given, other, *box, int(sizes[number]), trust, runs, told))
     return sorted(found, key=lambda region: -region.pixels)
+
+
+def evidence(pixels: int, given: float, proposed: float) -> float:
+    """Return how much a region speaks against its class: the side of a square of its size, times its log odds.
+
+    Neighbouring pixels say the same, so that a region counts by its side, not by its area.
+
+    Parameters
+    ----------
+    pixels : of the region
+    given, proposed : mean probabilities of the two classes there
+
+    Examples
+    --------
+    >>> round(evidence(100, 0.1, 0.8), 1), evidence(100, 0.5, 0.4)
+    (20.8, 0.0)
+    """
+    return float(np.sqrt(pixels) * max(0.0, np.log(max(proposed, _LEAST) / max(given, _LEAST))))
+
+
+def ordinary(greatest: NDArray[np.floating], chance: float = 0.05) -> float:
+    """Return the evidence that an image without any error has, at most, but by this chance.
+
+    Predictions disagree with right masks too, along the edges of what they know badly. The greatest evidence of an
+    image that comes of that follows Gumbel's law, as greatest values do; its two numbers are taken from the lower half
+    of all images, so that errors in fewer than half of the images hardly move them. Of fewer than ten images nothing is
+    known, and any evidence counts.
+
+    Parameters
+    ----------
+    greatest : (N,) float, each image's greatest evidence, 0 where it has none
+    chance : in (0, 1], that an image without an error has more
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> right = rng.gumbel(10, 4, 1000)
+    >>> round(float((right > ordinary(right, 0.05)).mean()), 2)
+    0.05
+    """
+    if len(greatest) < _FEW or chance >= 1:
+        return 0.0
+    low, middle = np.quantile(greatest, [_LOW, _MIDDLE])
+    width = (middle - low) / (_gumbel(_MIDDLE) - _gumbel(_LOW))
+    return max(0.0, float(middle + width * (_gumbel(1 - chance) - _gumbel(_MIDDLE))))
+
+
+def _gumbel(share: float) -> float:
+    """Where that share of the standard Gumbel law lies below."""
+    return float(-np.log(-np.log(share)))

@@ -1,0 +1,174 @@
+"""A label for each token of a sentence: a JSON list of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from errata.data.conll import Sentences
+from errata.errors import DataError
+from errata.forms.form import Form, Part, flagged_parts
+from errata.forms.spans import Code, Span
+from errata.ledger import Ledger
+
+__all__ = ["TokensForm"]
+
+SAMPLE = 2000  # sentences that tell how spans are coded
+
+
+class TokensForm(Form):
+    """Labels of tokens; a label is a list with one for each token, None where there is none.
+
+    Parameters
+    ----------
+    ledger : of ``errata.audit(task="tokens")``
+    sentences : the tokens and labels, as they stand in the data
+
+    Examples
+    --------
+    >>> import errata
+    >>> from errata.data.conll import read_sentences
+    >>> tokens, labels = [["in", "Rome"], ["to", "Rome"]] * 10, [["O", "LOC"], ["O", "LOC"]] * 10
+    >>> labels[3] = ["O", "O"]
+    >>> ledger = errata.audit(tokens, labels, task="tokens", folds=4, progress=False)
+    >>> form = TokensForm(ledger, read_sentences(tokens, labels))
+    >>> form.given(3), form.text(3, form.proposed(3))
+    (['O', 'O'], '["O", "LOC"]')
+    """
+
+    task = "tokens"
+
+    def __init__(self, ledger: Ledger, sentences: Sentences) -> None:
+        super().__init__(ledger)
+        self.sentences = sentences
+        labels = ledger.meta.get("label_names") or []
+        self._by_word = {str(name): name for name in labels}
+        self.code = Code(labels, (self.of(sentences, i) for i in range(min(SAMPLE, len(sentences)))))
+        self.names = self.code.types
+
+    def of(self, labels: Sentences, number: int) -> list[Any]:
+        start, stop = labels.offsets[number : number + 2]
+        if labels.labels is None:
+            return [None] * int(stop - start)
+        return list(labels.labels[start:stop])
+
+    def tokens(self, position: int) -> list[str]:
+        """The tokens of an item's sentence."""
+        number = self._number(position)
+        start, stop = self.sentences.offsets[number : number + 2]
+        return [str(token) for token in self.sentences.tokens[start:stop]]
+
+    def _number(self, position: int) -> int:
+        row = self.row(position)
+        if row >= len(self.sentences):
+            raise DataError(f"expected {row + 1:,} sentences or more in {self.sentences.source}")
+        return row
+
+    def given(self, position: int) -> list[Any]:
+        return self.of(self.sentences, self._number(position))
+
+    def proposed(self, position: int) -> list[Any]:
+        new = self.given(position)
+        for place, label in self._flagged.get(self.ledger.index[position], []):
+            if place < len(new):
+                new[place] = self._by_word.get(str(label), label)
+        return new
+
+    @cached_property
+    def _flagged(self) -> dict[Any, list[tuple[Any, ...]]]:
+        return flagged_parts(self.ledger, ["position", "proposed"])
+
+    def text(self, position: int, label: Sequence[Any]) -> str:
+        return json.dumps([_plain(one) for one in label], ensure_ascii=False)
+
+    def read(self, position: int, text: str) -> list[Any]:
+        try:
+            labels = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"expected a JSON list of labels; found {text[:60]!r}") from error
+        count = len(self.tokens(position))
+        if not isinstance(labels, list) or len(labels) != count:
+            raise DataError(f"expected a JSON list of {count} labels, one for each token; found {text[:60]!r}")
+        if any(not isinstance(one, (str, int, type(None))) or one == "" for one in labels):
+            raise DataError(f"expected labels as texts, or null for none; found {text[:60]!r}")
+        return [None if one is None else self._by_word.get(str(one), one) for one in labels]
+
+    def same(self, one: Sequence[Any], other: Sequence[Any]) -> bool:
+        return [_word(a) for a in one] == [_word(b) for b in other]
+
+    def parts(self, position: int, old: Sequence[Any], new: Sequence[Any]) -> list[Part]:
+        tokens = self.tokens(position)
+        return [
+            Part(f"token {place}, {tokens[place]}", _word(a), _word(b))
+            for place, (a, b) in enumerate(zip(old, new))
+            if _word(a) != _word(b)
+        ]
+
+    def fits(self, position: int, label: Sequence[Any]) -> bool:
+        count = self.ledger.columns.get("tokens")
+        if count is not None and int(count[position]) != len(label):
+            return False
+        return all(_word(label[place]) == word for place, word in self._known.get(self.ledger.index[position], ()))
+
+    @cached_property
+    def _known(self) -> dict[Any, list[tuple[int, str]]]:
+        """What the ledger remembers of the given labels: all, or those of the most suspicious million tokens."""
+        found: dict[Any, list[tuple[int, str]]] = {}
+        if self.ledger.parts is not None:
+            table = self.ledger.parts
+            for row, place, word in zip(table["row"].tolist(), table["position"].tolist(), table["given"].tolist()):
+                found.setdefault(row, []).append((int(place), str(word)))
+        return found
+
+    def unknown(self, label: Sequence[Any]) -> str | None:
+        types = set(self.code.types)
+        for one in label:
+            kind = self.code.split(one)[1]
+            if kind and kind not in types:
+                return str(one)
+        return None
+
+    # -- as spans -----------------------------------------------------------------------------------------------------
+
+    def sentence(self, position: int) -> str:
+        """The tokens joined by blanks: the text that places in characters are counted in."""
+        return " ".join(self.tokens(position))
+
+    def characters(self, position: int, label: Sequence[Any]) -> list[tuple[int, int, str]]:
+        """The spans of a label as (start, end, type) in the characters of ``sentence``."""
+        begins, ends = self._edges(position)
+        return [(begins[s.start], ends[s.stop - 1], s.type) for s in self.code.spans(label)]
+
+    def of_characters(self, position: int, spans: Sequence[tuple[int, int, str]]) -> list[Any]:
+        """The label with these spans; a span that cuts a token takes it whole.
+
+        Raises
+        ------
+        DataError
+            where a span has no token, or two have the same
+        """
+        begins, ends = self._edges(position)
+        found = []
+        for start, end, kind in spans:
+            inside = [i for i, (a, b) in enumerate(zip(begins, ends)) if a < end and start < b]
+            if not inside:
+                raise DataError(f"expected spans with at least one token; found characters {start} to {end}")
+            found.append(Span(inside[0], inside[-1] + 1, kind))
+        return self.code.labels(found, self.given(position))
+
+    def _edges(self, position: int) -> tuple[list[int], list[int]]:
+        lengths = [len(token) for token in self.tokens(position)]
+        ends = (np.cumsum([n + 1 for n in lengths]) - 1).tolist()
+        return [end - n for end, n in zip(ends, lengths)], ends
+
+
+def _word(label: Any) -> str:
+    return "" if label is None else str(label)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
