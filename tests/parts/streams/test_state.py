@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("river")
 
-from river import linear_model, multioutput, stats  # noqa: E402
+from river import linear_model, multioutput, stats
 
-from errata.errors import LoadError  # noqa: E402
-from errata.parts.streams import state  # noqa: E402
-from errata.systems.streams.ihomer import IHomer  # noqa: E402
+from errata.errors import LoadError
+from errata.parts.streams import state
+from errata.systems.streams.ihomer import IHomer
 
 
 class Node:
