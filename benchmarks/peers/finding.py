@@ -74,6 +74,11 @@ class Problem:
         }
 
 
+def seeds_of(args: argparse.Namespace) -> range:
+    """The seeds that were asked for: so many from 0 on, or these."""
+    return args.seeds if isinstance(args.seeds, range) else range(args.seeds)
+
+
 # -- sets --------------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +103,7 @@ def cifar10n(args: argparse.Namespace) -> Iterator[Problem]:
     from _patches import patch_features
 
     table = pq.read_table(DATA / "cifar10n_train.parquet")
-    for seed in range(args.seeds):
+    for seed in seeds_of(args):
         rows = np.sort(np.random.default_rng(seed).permutation(table.num_rows)[: args.rows])
         part = table.take(rows)
         x = components(patch_features(pictures(part["image"]), seed=seed))
@@ -115,7 +120,7 @@ def cifar10_test(args: argparse.Namespace) -> Iterator[Problem]:
 
     table = pq.read_table(DATA / "cifar10_test.parquet")
     votes = np.array(table["check_votes"].to_pylist())
-    for seed in range(args.seeds):
+    for seed in seeds_of(args):
         mixed = np.random.default_rng(seed).permutation(table.num_rows)
         rows = np.unique(np.concatenate([np.flatnonzero(votes[:, 0] >= 0), mixed[: args.rows]]))
         part, vote = table.take(rows), votes[rows]
@@ -156,7 +161,7 @@ def digits(args: argparse.Namespace) -> Iterator[Problem]:
     from errata.noise import instance_dependent
 
     x, y = load_digits(return_X_y=True)
-    for seed in range(args.seeds):
+    for seed in seeds_of(args):
         for rate in RATES:
             given = instance_dependent(x, y, rate, 10, seed=seed)
             yield Problem(f"digits {rate}", seed, given, given != y, x / 16.0, data=read(x, given))
@@ -172,7 +177,7 @@ def trec(args: argparse.Namespace) -> Iterator[Problem]:
         kinds, texts = zip(*(line.strip().split(" ", 1) for line in file))
     y = np.unique([kind.split(":")[0] for kind in kinds], return_inverse=True)[1]
     words = components(bag_of_words(list(texts)), 200)
-    for seed in range(args.seeds):
+    for seed in seeds_of(args):
         for rate in RATES:
             given = instance_dependent(words[:, :50], y, rate, 6, seed=seed)
             yield Problem(f"trec {rate}", seed, given, given != y, words, data=read(list(texts), given))

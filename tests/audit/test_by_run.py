@@ -8,8 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 import errata
-from errata.audit.by_run import pool, skill, view
+from errata.audit.by_run import pool, pool_weights, view, votes
 from errata.errors import DataError, ErrataError, ParameterError, UnknownNameError
+from errata.labels import ClassLabels
 from errata.noise import symmetric
 
 
@@ -34,7 +35,9 @@ def test_a_run_finds_the_wrong_labels_of_rows_it_has_not_seen(halves):
     folder, x, given, wrong, _ = halves
     ledger = errata.audit(x, given, run=folder, progress=False)
     assert precision_of(ledger, wrong) > 0.9
-    assert ledger.meta["methods"] == ["confident", "neighbours"]
+    assert ledger.meta["method"] == "run"
+    assert len(ledger.meta["weights"]) == 2
+    assert min(ledger.meta["weights"]) > 0.1  # both what the network says and what it takes for similar
     assert "a run of ce" in ledger.meta["probabilities"]
     assert abs(ledger.vouched.errors / wrong.sum() - 1) < 0.5
     again = errata.audit(x, given, run=errata.engine.Run.load(folder), progress=False)
@@ -93,10 +96,43 @@ def test_mirror_images_are_looked_at_where_the_training_mirrored_them():
     plain, mirrored = view(run, errata.read(x)), view(run, errata.read(x[..., ::-1].copy()))
     assert np.allclose(plain.probabilities, mirrored.probabilities, atol=1e-6)
     assert np.allclose(plain.embeddings, mirrored.embeddings, atol=1e-5)
+    assert not np.allclose(plain.probabilities, run.predict_proba(x), atol=1e-6)
 
 
-def test_a_pool_follows_its_better_source_and_never_a_worthless_one():
-    good, bad = np.array([[0.8, 0.2], [0.1, 0.9]]), np.full((2, 2), 0.5)
-    assert np.allclose(pool([good, bad], [2.0, 0.0]), good)
-    assert np.allclose(pool([bad, bad], [0.0, 0.0]), bad)
-    assert skill(np.array([0, 1, -1]), np.array([[0.2, 0.8], [0.9, 0.1], [0.5, 0.5]])) == 0.0
+def test_neighbours_vote_by_their_labels_and_never_by_the_row_s_own():
+    angle = np.r_[np.linspace(0, 0.2, 30), np.linspace(1.3, 1.5, 30)]
+    codes = np.repeat([0, 1], 30)
+    codes[[7, 40]] = 1, -1  # a wrong label, and a missing one
+    found = votes(ClassLabels(codes, ["a", "b"]), np.c_[np.cos(angle), np.sin(angle)])
+    assert np.allclose(found.sum(1), 1)
+    assert found[7, 0] == found[:, 0].max()  # all its neighbours are "a", whatever its own label
+    assert found[40].argmax() == 1
+
+
+def test_weights_are_those_of_the_greatest_likelihood_and_temper_a_single_source():
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=(4000, 5))
+    true = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    codes = (rng.random((4000, 1)) > true.cumsum(1)).sum(1)
+    too_sure = pool([true], [2.5])
+    assert pool_weights(codes, [too_sure])[0] == pytest.approx(1 / 2.5, rel=0.1)
+    assert np.allclose(pool([too_sure], [1 / 2.5]), true, atol=1e-2)
+    some_missing = np.where(np.arange(4000) % 2, codes, -1)
+    assert pool_weights(some_missing, [too_sure])[0] == pytest.approx(1 / 2.5, rel=0.15)
+
+
+def test_a_source_is_heard_as_far_as_it_adds_something():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 3000)
+    votes = np.eye(4)[codes][None] * 1.5 + rng.normal(size=(2, 3000, 4))
+    good, other = (np.exp(v) / np.exp(v).sum(1, keepdims=True) for v in votes)
+    nothing = rng.dirichlet(np.ones(4), 3000)
+    apart, same, useless = (pool_weights(codes, [good, x]) for x in (other, good, nothing))
+    assert apart[0] == pytest.approx(apart[1], rel=0.2)
+    assert same.sum() == pytest.approx(pool_weights(codes, [good])[0], rel=0.01)
+    assert useless[1] < 0.05
+
+    def right(sources):
+        return (pool(sources, pool_weights(codes, sources)).argmax(1) == codes).mean()
+
+    assert right([good, other]) > max(right([good]), right([other])) + 0.03

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import errata
-from errata.audit.vouching import confident_share, plant, vouch
+from errata.audit.vouching import confident_share, fair, plant, vouch
 from errata.ledger import Ledger
 
 
@@ -92,3 +92,31 @@ def test_what_is_vouched_for_is_saved(digits, tmp_path):
     again = Ledger.load(tmp_path)
     assert again.vouched.low == pytest.approx(ledger.vouched.low, abs=1e-6)
     assert list(again.issues(min_precision=0.3).index) == list(ledger.issues(min_precision=0.3).index)
+
+
+def test_a_rare_class_that_is_never_predicted_is_not_vouched_to_be_wrong():
+    rng = np.random.default_rng(0)
+    true = np.r_[rng.integers(3, size=2900), np.full(100, 3)]
+    given = errata.noise.symmetric(true, 0.1, 4, seed=1)
+    logits = rng.normal(size=(3000, 4))
+    logits[np.arange(3000), true] += 4
+    logits[:, 3] -= 12  # the model does not know the class
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    own = probs[np.arange(3000), given]
+    order = np.argsort(own, kind="stable")
+    found = vouch(given, probs, order, joint_rate=0.12)
+    real = (given != true)[order[:100]].mean()
+    assert found.at(100)["low"] <= real + 0.05
+    raised = fair(own[order], given[order])
+    assert (raised >= own[order].astype(np.float32)).all()
+    assert np.mean(raised[given[order] == 3]) > 10 * own[given == 3].mean()
+
+
+def test_the_ensemble_vouches_for_its_own_order(digits):
+    x, y = digits
+    given = planted("symmetric", x, y, seed=5)
+    ledger = errata.audit(x[:900], given[:900], method="ensemble", progress=False)
+    found, wrong = ledger.vouched, given[:900] != y[:900]
+    real = np.cumsum(wrong[ledger.order])[found.n - 1] / found.n
+    assert (found.low <= real + 0.05).all()
+    assert found.at(100)["low"] > 0.4

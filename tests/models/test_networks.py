@@ -94,6 +94,12 @@ def test_images_of_odd_sizes(make, size):
     assert model(numbers(1, 2, *size)).shape == (1, 3)
 
 
+def test_resnet9_begins_near_a_guess():
+    torch.manual_seed(0)
+    logits = models.ResNet9(10)(numbers(16, 3, 32, 32))
+    assert F.cross_entropy(logits, torch.arange(16) % 10) < 3.0
+
+
 def test_residual_networks_keep_the_size_in_the_stem_and_halve_three_times():
     model = models.ResNet(10, depths=(1, 1, 1, 1), width=4)
     x = model.stem(numbers(1, 3, 32, 32))

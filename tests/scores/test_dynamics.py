@@ -25,6 +25,9 @@ def test_scores_are_what_their_papers_define():
     onehot = np.eye(5)[given]
     mean = np.cumsum(tables, axis=0) / np.arange(1, 7)[:, None, None]
     assert seen.score("aum") == pytest.approx(margin.mean(0), rel=1e-4, abs=1e-4)
+    room = 1 - own.mean(1, keepdims=True)
+    weighed = (room * margin).sum(0) / room.sum()
+    assert seen.score("learning_margin") == pytest.approx(weighed, rel=1e-4, abs=1e-4)
     assert seen.score("belief") == pytest.approx(own.mean(0), abs=1e-5)
     assert seen.score("mean_loss") == pytest.approx(-np.log(own).mean(0), rel=1e-4)
     assert seen.score("el2n") == pytest.approx(np.linalg.norm(tables - onehot, axis=2)[:2].mean(0), abs=1e-4)
@@ -81,3 +84,14 @@ def test_what_does_not_fit_is_told():
         Trajectory(0)
     with pytest.raises(ParameterError, match="score must be"):
         Trajectory(1).score("auc")
+
+
+def test_what_is_known_by_heart_does_not_drown_what_was_learned_first():
+    rng = np.random.default_rng(0)
+    wrong = np.arange(300) < 60
+    early = np.where(wrong, 0.3, 0.7) + 0.05 * rng.normal(size=300)
+    late = 1 - 10.0 ** -rng.uniform(2, 6, size=300)  # all labels are fitted, some more than others
+    tables = [np.stack([p, 1 - p], axis=1) for p in (early, late, late, late)]
+    seen = trajectory_of(tables, np.zeros(300, dtype=int))
+    found = {name: wrong[np.argsort(seen.score(name))[:60]].mean() for name in ("aum", "learning_margin")}
+    assert found["learning_margin"] > 0.95 > 0.6 > found["aum"]

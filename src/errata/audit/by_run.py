@@ -1,15 +1,18 @@
 """Finding wrong labels with a model that was trained elsewhere: a run judges rows that it has never seen.
 
 A model that learned from other rows is evidence of its own about these labels: nothing of theirs is in it, so no
-cross-validation is needed. Where probabilities are given too, which other models made, both are heard: each is
-calibrated on the given labels by one temperature, and their logarithms are averaged, a model counting the more, the
-better it foretells the labels. Models that err apart correct each other; what both doubt is seldom right. What the
-run's network sees of the rows (the input of its last layer) lets their neighbours speak as well.
+cross-validation is needed. Where probabilities are given too, which other models made, all are heard: the logarithms of
+their probabilities are added up, each with a weight of its own, and the weights are those that make the given labels
+most probable. That calibrates a single source (its weight is one over a temperature), and it leaves a source out that
+adds nothing. Wrong labels are few among the right ones, or nothing could be found; and no weight knows which they are.
+
+What a run says is two sources: its probabilities, and the labels of the rows that its network takes for similar (the
+inputs of its last layer); the latter adapt to rows that the network was not trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +21,27 @@ import numpy as np
 
 from errata.audit.align import align
 from errata.audit.confident import confident, require_two_classes
-from errata.audit.crossval import SMALLEST, temper
+from errata.audit.crossval import SMALLEST
 from errata.audit.progress import Progress, Show
 from errata.errors import DataError, LoadError, ParameterError
 from errata.labels import MISSING, ClassLabels
+from errata.scores.neighbours import nearest
 
 if TYPE_CHECKING:
     from errata.data import Data
     from errata.engine.run import Run
     from errata.ledger import Ledger
 
-__all__ = ["Seen", "audit", "load_run", "pool", "read_for", "skill", "tempered", "view"]
+__all__ = ["Seen", "audit", "load_run", "pool", "pool_weights", "read_for", "view", "votes"]
 
 AT_ONCE = 512
+CHUNK = 65_536
+SAMPLE = 20_000
+"""Rows that the weights are found from."""
+MOST_WEIGHT = 10.0
+VOTERS = 20
+MOST_ALIKE = 200_000
+"""Rows above which nobody's neighbours are looked for: every row is compared with every other."""
 
 
 def audit(
@@ -57,7 +68,7 @@ def audit(
     pred_probs : (N, K) out-of-sample probabilities of another model, to be heard as well
     classes : the names of the columns of ``pred_probs``, where they can't be told from the labels
     model : where the run was trained on a network of your own, a network of the same build; else "auto"
-    seed : of the neighbours' draws
+    seed : not used; nothing is drawn at random
     device, progress : as in ``errata.audit``
     **reading : options of ``errata.read``
 
@@ -86,8 +97,7 @@ def audit(
     >>> sorted(ledger.issues(budget=2).index)
     [7, 40]
     """
-    from errata.audit.ensemble import as_opinion, by_neighbours, combine
-    from errata.audit.neighbours import neighbours
+    from errata.audit.ensemble import as_opinion, combine
     from errata.audit.vouching import vouch
 
     runs = [load_run(one, model, device) for one in (run if isinstance(run, (list, tuple)) else [run])]
@@ -96,20 +106,20 @@ def audit(
         _require_other_rows(one, data)
     labels, given = _labels(data, runs[0], pred_probs, classes)
     require_two_classes(labels)
-    sources, embeddings = [] if given is None else [tempered(given, labels)], None
+    sources = [] if given is None else [given]
     with Progress(progress, "predicting with the run", float(len(runs))) as bar:
         for one in runs:
             seen = view(one, data, bar.advance)
-            sources.append(tempered(seen.probabilities[:, _columns(one, labels)], labels))
-            embeddings = seen.embeddings if embeddings is None else embeddings
-    probs = pool(sources, [skill(labels.codes, source) for source in sources])
+            sources.append(seen.probabilities[:, _columns(one, labels)])
+            if seen.embeddings is not None and len(labels) <= MOST_ALIKE:
+                sources.append(votes(labels, seen.embeddings))
+    weights = pool_weights(labels.codes, sources)
+    probs = pool(sources, weights)
     first = confident(labels, probs, index=data.rows)
-    opinions = [as_opinion("confident", first)]
-    if embeddings is not None:
-        opinions.append(by_neighbours(neighbours(labels, embeddings, seed=seed, index=data.rows)))
-    ledger = combine(labels, opinions, index=data.rows)
+    ledger = combine(labels, [as_opinion("confident", first)], index=data.rows)
     what = " and ".join([*(["the probabilities given"] if given is not None else []), *map(_name, runs)])
-    ledger.meta.update({**data.origin, "kind": data.kind, "probabilities": what, "seed": seed})
+    ledger.meta.update({**data.origin, "kind": data.kind, "method": "run", "probabilities": what})
+    ledger.meta["weights"] = [round(float(w), 4) for w in weights]
     ledger.data = data
     own = first.columns["self_confidence"]
     ledger.vouched = lambda: vouch(ledger.given, probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
@@ -148,8 +158,8 @@ class Seen:
 
     Attributes
     ----------
-    probabilities : (N, K) float32, in the order of the run's classes; the mean of an image and its mirror image where
-        the run was trained with mirrored ones
+    probabilities : (N, K) float32, in the order of the run's classes; of images the mean of an image and its mirror
+        image, where the run was trained with mirrored ones
     embeddings : (N, D) float32, what the network's last layer takes in; None where it has none
     """
 
@@ -157,7 +167,7 @@ class Seen:
     embeddings: np.ndarray | None
 
 
-def view(run: Run, data: Data, advance: Any = lambda share: None) -> Seen:
+def view(run: Run, data: Data, advance: Callable[[float], None] = lambda share: None) -> Seen:
     """Probabilities and embeddings of all rows, in one pass over them.
 
     Examples
@@ -169,38 +179,51 @@ def view(run: Run, data: Data, advance: Any = lambda share: None) -> Seen:
     >>> seen.probabilities.shape, seen.embeddings.shape
     ((7, 2), (7, 256))
     """
-    import torch
     from torch import nn
 
-    from errata.engine.evaluation import pieces
+    from errata.engine.evaluation import pieces, predict_proba
     from errata.engine.fit import resolve_device
-    from errata.engine.precision import computing
 
-    system, place = run.system, resolve_device(run.device)
+    how: dict[str, Any] = {"device": resolve_device(run.device), "precision": run.about.get("precision")}
     inputs = run.encoder.encode(data)
     mirrored = bool(getattr(run.encoder.views(), "flip", False))
-    probs = np.empty((len(inputs), len(run.classes)), dtype=np.float32)
-    parts: list[np.ndarray] = []
-    seen: list[torch.Tensor] = []
-    linear = [layer for layer in system.model.modules() if isinstance(layer, nn.Linear)]
-    hook = linear[-1].register_forward_pre_hook(lambda _, got: seen.append(got[0].flatten(1))) if linear else None
-    home, mode = system.device, system.training
-    system.to(place).eval()
+    linear = [layer for layer in run.system.model.modules() if isinstance(layer, nn.Linear)]
+    looks: list[Any] = []
+    hook = linear[-1].register_forward_pre_hook(lambda _, got: looks.append(got[0].flatten(1))) if linear else None
+    probs, parts = np.empty((len(inputs), len(run.classes)), dtype=np.float32), []
     try:
-        with torch.no_grad(), computing(system, run.about.get("precision"), place):
-            for start, part in pieces(inputs, AT_ONCE):
-                seen.clear()
-                looks = [part.to(place)] + ([part.to(place).flip(-1)] if mirrored else [])
-                found = torch.stack([system.probabilities(system(look)) for look in looks])
-                probs[start : start + len(part)] = found.mean(0).float().cpu().numpy()
-                if seen:
-                    parts.append(torch.stack([s.float() for s in seen]).mean(0).cpu().numpy())
-                advance(len(part) / len(inputs))
+        for start, part in pieces(inputs, AT_ONCE):
+            looks.clear()
+            rows = slice(start, start + len(part))
+            probs[rows] = predict_proba(run.system, part, **how)
+            if mirrored:  # a label does not depend on left and right, and two looks are better than one
+                probs[rows] = (probs[rows] + predict_proba(run.system, part.flip(-1), **how)) / 2
+            if looks:
+                parts.append(sum(look.float() for look in looks).cpu().numpy() / len(looks))
+            advance(len(part) / len(inputs))
     finally:
-        system.to(home).train(mode)
         if hook is not None:
             hook.remove()
     return Seen(probs, np.concatenate(parts) if parts else None)
+
+
+def votes(labels: ClassLabels, embeddings: np.ndarray) -> np.ndarray:
+    """(N, K) float32, the shares of the classes among the labels of the most similar rows, the row itself not counted.
+
+    Examples
+    --------
+    >>> angle = np.r_[np.linspace(0, 0.2, 30), np.linspace(1.3, 1.5, 30)]
+    >>> given = ClassLabels.encode(["low"] * 30 + ["high"] * 30)
+    >>> votes(given, np.c_[np.cos(angle), np.sin(angle)])[0].round(2)
+    array([0.02, 0.98], dtype=float32)
+    """
+    classes = len(labels.classes)
+    graph = nearest(embeddings, VOTERS, among=labels.codes != MISSING)
+    cells = np.arange(len(labels))[:, None] * classes + labels.codes[graph.index]
+    there = graph.similarity != 0  # where rows are few, a row's own number fills the places left
+    counts = np.bincount(cells[there], minlength=len(labels) * classes).reshape(len(labels), classes)
+    found = (counts + 1.0 / classes) / (counts.sum(axis=1, keepdims=True) + 1.0)
+    return np.asarray(found, dtype=np.float32)
 
 
 def read_for(
@@ -263,50 +286,75 @@ def _columns(run: Run, labels: ClassLabels) -> list[int]:
     return [place[str(name)] for name in labels.classes]
 
 
-def tempered(probs: np.ndarray, labels: ClassLabels) -> np.ndarray:
-    """A copy of probabilities (N, K), calibrated on the given labels by one temperature."""
-    found = np.array(probs, dtype=np.float32)
-    temper(found, labels.codes)
-    return found
-
-
-def skill(codes: np.ndarray, probs: np.ndarray) -> float:
-    """The log-odds with which a model foretells the given labels, against a guess; never below 0.
-
-    Examples
-    --------
-    >>> round(skill(np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])), 2)
-    1.1
-    """
-    known = np.flatnonzero(codes != MISSING)
-    right = min(float((probs[known].argmax(1) == codes[known]).mean()), 1.0 - 0.5 / max(1, len(known)))
-    return max(0.0, float(np.log(max(right, 1e-12) / (1.0 - right)) + np.log(probs.shape[1] - 1)))
-
-
-def pool(sources: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Several models' calibrated probabilities as one: the weighted mean of their logarithms.
+def pool_weights(codes: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """The weights of several models' log-probabilities that make the given labels most probable, none below 0.
 
     Parameters
     ----------
-    sources : each (N, K), rows sum to 1
-    weights : 0 or more, of each source; all equal where all are 0
+    codes : (N,) given labels in [0, K), -1 where missing
+    sources : S arrays (N, K), out-of-sample probabilities
 
     Returns
     -------
-    (N, K) float32, rows sum to 1
+    (S,) float64 in [0, 10]; of a single source one over its temperature, of a source that adds nothing 0
 
     References
     ----------
     Genest, Zidek, "Combining probability distributions: a critique and an annotated bibliography", Statistical Science
-    1986: the logarithmic opinion pool.
+    1986: the logarithmic opinion pool; its weights by likelihood, as in stacking (Wolpert 1992).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> codes = rng.integers(0, 2, 1000)
+    >>> known = np.where(rng.random(1000) < 0.9, codes, 1 - codes)  # right in nine of ten
+    >>> knows, guesses = np.where(np.eye(2)[known] > 0, 0.9, 0.1), rng.dirichlet([1.0, 1.0], 1000)
+    >>> knowing, guessing = pool_weights(codes, [knows, guesses])
+    >>> bool(0.9 < knowing < 1.2), bool(guessing < 0.15)
+    (True, True)
+    """
+    from scipy.optimize import minimize
+
+    rows = np.flatnonzero(codes != MISSING)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64))]
+    logs = np.stack([np.log(np.clip(p[rows].astype(np.float64), SMALLEST, 1.0)) for p in sources])  # (S, n, K)
+    own = logs[:, np.arange(len(rows)), codes[rows]]  # (S, n)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total = np.tensordot(weights, logs, axes=1)
+        top = total.max(axis=1, keepdims=True)
+        chance = np.exp(total - top)
+        mass = chance.sum(axis=1, keepdims=True)
+        value = (np.log(mass[:, 0]) + top[:, 0] - weights @ own).mean()
+        expected = np.einsum("nk,snk->sn", chance / mass, logs)
+        return float(value), (expected - own).mean(axis=1)
+
+    start = np.full(len(sources), 1.0 / len(sources))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, MOST_WEIGHT)] * len(sources))
+    return np.asarray(found.x if found.x.any() else start)
+
+
+def pool(sources: Sequence[np.ndarray], weights: Any) -> np.ndarray:
+    """Several models' probabilities as one, by the weighted sum of their logarithms.
+
+    Parameters
+    ----------
+    sources : S arrays (N, K)
+    weights : (S,) 0 or more
+
+    Returns
+    -------
+    (N, K) float32, rows sum to 1
 
     Examples
     --------
     >>> pool([np.array([[0.9, 0.1]]), np.array([[0.1, 0.9]])], [1.0, 1.0]).round(2)
     array([[0.5, 0.5]], dtype=float32)
     """
-    share = np.asarray(weights, dtype=np.float64)
-    share = np.full(len(sources), 1.0) if not share.any() else share
-    logs = sum(w * np.log(np.clip(p, SMALLEST, 1.0)) for w, p in zip(share / share.sum(), sources, strict=True))
-    found = np.exp(logs - np.max(logs, axis=1, keepdims=True))
-    return np.asarray(found / found.sum(axis=1, keepdims=True), dtype=np.float32)
+    found = np.empty(sources[0].shape, dtype=np.float32)
+    for start in range(0, len(found), CHUNK):
+        part = slice(start, start + CHUNK)
+        logs = sum(w * np.log(np.clip(p[part], SMALLEST, 1.0)) for w, p in zip(weights, sources, strict=True))
+        odds = np.exp(logs - np.max(logs, axis=1, keepdims=True))
+        found[part] = odds / odds.sum(axis=1, keepdims=True)
+    return found

@@ -60,7 +60,7 @@ def audit(
     seed: int = 0,
     device: str = "auto",
     progress: Show = False,
-    score: str = "aum",
+    score: str = "learning_margin",
     epochs: int | None = None,
     batch_size: int | None = None,
     **settings: Any,
@@ -73,7 +73,7 @@ def audit(
     model : "auto", the name of a model of ``errata.models``, or a ``torch.nn.Module`` that has not seen these labels
     folds : not used: there is one training
     seed, device, progress : as in ``errata.audit``
-    score : what makes the trust: "aum", "belief", "agreement", "mean_loss", "el2n", "forgetting"
+    score : what makes the trust: "learning_margin", "aum", "belief", "agreement", "mean_loss", "el2n", "forgetting"
         (see ``errata.scores.dynamics``); all of them become columns
     epochs, batch_size : by default as many steps as one fold of a cross-validation takes
     **settings : hyper-parameters of plain training: ``lr``, ``optimizer`` ...
@@ -126,7 +126,7 @@ def dynamics(
     rows: np.ndarray,
     system: Watched,
     *,
-    score: str = "aum",
+    score: str = "learning_margin",
     seed: int = 0,
     index: np.ndarray | None = None,
 ) -> Ledger:

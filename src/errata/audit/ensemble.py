@@ -14,6 +14,7 @@ from errata.audit.crossval import CrossValidated, cross_validate
 from errata.audit.folds import folds_of, groups_of
 from errata.audit.predictors import Without, predictor_for
 from errata.audit.progress import Show
+from errata.audit.vouching import vouched_for
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger
 from errata.scores.ensemble import like, rank_average
@@ -103,7 +104,7 @@ def audit(
     ledger.meta.update({**data.origin, "kind": data.kind, "model": predictor.description, "folds": folds, "seed": seed})
     ledger.meta.update({"probabilities": found.description, "notes": found.notes})
     ledger.data = data
-    return ledger
+    return vouched_for(ledger, found.pred_probs)
 
 
 def from_signals(
@@ -277,4 +278,4 @@ def _learning(
     from errata.audit import dynamics
 
     ledger = dynamics.audit(data, model=model, seed=seed, device=device, progress=progress, **training)
-    return Opinion("dynamics", ledger, ledger.columns["aum"], weight)
+    return Opinion("dynamics", ledger, ledger.columns["learning_margin"], weight)

@@ -13,6 +13,7 @@ import numpy as np
 from errata.audit.align import align
 from errata.audit.confident import RANKINGS, confident, require_two_classes
 from errata.audit.progress import Show
+from errata.audit.vouching import vouched_for
 from errata.errors import DataError, ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def audit(
         _given("confident, from given probabilities", folding)
     if source is None:
         found, probs = align(labels, pred_probs, classes)
-        return _vouched_for(confident(found, probs, meta=_meta(pred_probs, seed=None), **how), probs)
+        return vouched_for(confident(found, probs, meta=_meta(pred_probs, seed=None), **how), probs)
     options = {**_named(classes), **reading, **({"labels_only": True} if pred_probs is not None else {})}
     data = _read(source, y if y is not None else labels, label, options)
     if pred_probs is not None:
@@ -213,7 +214,7 @@ def _with_given_probabilities(
     meta = _meta(pred_probs, **data.origin)
     ledger = confident(found, probs, index=data.rows, meta=meta, **how)
     ledger.data = data
-    return _vouched_for(ledger, probs)
+    return vouched_for(ledger, probs)
 
 
 def _from_signals(
@@ -275,16 +276,7 @@ def _cross_validated(
     meta = _about(data, found, predictor, folding["folds"], seed)
     ledger = confident(labels, found.pred_probs, index=data.rows, meta=meta, **how)
     ledger.data = data
-    return _vouched_for(ledger, found.pred_probs)
-
-
-def _vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
-    """Estimate the list's precision when it is first asked for."""
-    from errata.audit.vouching import vouch
-
-    own = ledger.columns["self_confidence"]
-    ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
-    return ledger
+    return vouched_for(ledger, found.pred_probs)
 
 
 def _from_training(source: Any, y: Any, method: str, options: dict[str, Any]) -> Ledger:

@@ -18,8 +18,9 @@ chances add up to the number of right labels; the mean over the head of the list
 *How far it may be off.* People's errors follow from the item, and so stand less at the head of the list than the
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
-flattened and the share is lowered by it. At the upper end stand the larger share and sharper odds. Each end is widened
-by the sampling error. How far to flatten was chosen on data with known errors, and is no law.
+flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
+At the upper end stand the larger share and sharper odds. Each end is widened by the sampling error. How far to flatten
+was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
@@ -34,9 +35,10 @@ import numpy as np
 
 from errata.audit.trust import sharpness, shifted_odds
 from errata.labels import MISSING
+from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["Planted", "confident_share", "plant", "vouch"]
+__all__ = ["Planted", "confident_share", "plant", "vouch", "vouched_for"]
 
 LENGTHS = 160  # at most so many lengths of the list are told
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
@@ -49,6 +51,7 @@ LEAST_HEAD = 9
 FLATTER = 0.75  # for the lower end, times the strength: errors that follow from the item stand less at the head
 SHARPER = 3.0  # for the upper end
 FEWER, MORE = 0.5, 1.2  # for the ends of the number of errors, the first times the strength
+HALF = 0.5  # of what the first two estimates say is wrong in any case
 CLEAN = 0.01  # share of wrong labels that may be the model's mistakes in clean data too
 WEAK = 0.75  # strength under which it is said that the model is weak
 UNSETTLED = (1.5, 0.03)  # or where the largest estimate is more than so many times the best one, and so much more
@@ -103,18 +106,19 @@ def vouch(
     sample, given = np.asarray(pred_probs[rows], dtype=np.float64), codes[rows]
     share, transition = confident_share(given, sample)
     planted = plant(given, sample, transition)
-    best, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
-    strength = planted.strength(best)
+    best, least, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
+    strength = planted.strength(least)
     slope = sharpness(codes, pred_probs)
     n = _lengths(len(listed))
     score = own[listed].astype(np.float32)
     precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0))[n - 1]
-    low = _heads(score, max(0.0, best * strength**0.5 - CLEAN), FLATTER * strength * min(slope, 1.0))[n - 1]
+    weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
+    share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
+    low = _heads(fair(score, codes[listed]), share_low, FLATTER * strength * min(slope, 1.0))[n - 1]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
     low = np.minimum(low, precision)
     errors = best * len(listed)
     found = precision * n
-    weak = strength < WEAK or most > UNSETTLED[0] * best + UNSETTLED[1]
     return Vouched(
         n,
         precision,
@@ -123,10 +127,23 @@ def vouch(
         np.clip(found / max(errors, 1e-9), 0.0, 1.0),
         np.maximum(errors - found, 0.0),
         errors,
-        errors_low=FEWER * strength * errors,
+        errors_low=FEWER * strength * least * len(listed),
         errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
+
+
+def vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
+    """The ledger, its list's precision estimated when it is first asked for.
+
+    Parameters
+    ----------
+    ledger : with the column ``self_confidence``, by whatever order
+    pred_probs : (N, K) out-of-sample probabilities
+    """
+    own = ledger.columns["self_confidence"]
+    ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
+    return ledger
 
 
 def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -236,15 +253,30 @@ def plant(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> 
     return Planted(min(0.95, float(given[best] / max(planted[best], 1e-9))), float((planted + below).mean() / 2))
 
 
-def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float]:
-    """The best estimate of the share of wrong labels, the largest, and how far the first two settle it, in [0, 1].
+def fair(score: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(M,) float32, the scores of rows whose class the model seldom believes in, raised as if it did.
+
+    A rare class that a model never predicts is no proof against its labels, though they score lowest of all.
+    """
+    totals = np.bincount(codes, minlength=int(codes.max()) + 1)
+    means = np.bincount(codes, weights=score, minlength=len(totals)) / np.maximum(totals, 1)
+    known = means[totals > 0]
+    raised = float(np.median(known)) / np.maximum(means, 1e-9)
+    return np.clip(score * np.maximum(raised, 1.0)[codes], 0.0, 1.0).astype(np.float32)
+
+
+def _rates(joint: float, surest: float, planted: float, contradicted: float) -> tuple[float, float, float, float]:
+    """The best estimate of the share of wrong labels, the least and the largest, and how far it is settled, in [0, 1].
 
     Where the model contradicts hardly more labels than the first two estimates say are wrong, it makes few mistakes of
-    its own, and these two are right even for errors that follow from the item; else the smallest of the three is taken.
+    its own, and these two are right even for errors that follow from the item: it is settled. Else the smallest of the
+    three is the least; the best is half of the first two at least, as planted errors tell too little of much noise that
+    follows from the item.
     """
     counted = min(joint, surest)
     settled = float(np.clip((MISTAKEN[1] - (contradicted - counted)) / (MISTAKEN[1] - MISTAKEN[0]), 0.0, 1.0))
-    return settled * counted + (1 - settled) * min(counted, planted), max(planted, counted), settled
+    least = settled * counted + (1 - settled) * min(counted, planted)
+    return max(least, HALF * counted), least, max(planted, counted), settled
 
 
 def _sample(codes: np.ndarray, classes: int) -> np.ndarray:

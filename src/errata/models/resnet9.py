@@ -60,9 +60,13 @@ class ResNet9(Classifier):
         initialise(self)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return embeddings (B, 8 * width) of images (B, C, H, W): each channel's largest value in the image."""
+        """Return embeddings (B, 8 * width) of images (B, C, H, W): an eighth of each channel's largest value.
+
+        Undivided they would make the first logits, and with them the first steps, far too large; Page divides the
+        logits.
+        """
         require_images(x, self.in_channels, "ResNet9")
-        embedded: Tensor = self.body(x).amax((2, 3))
+        embedded: Tensor = self.body(x).amax((2, 3)) / 8
         return embedded
 
 

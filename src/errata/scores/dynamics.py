@@ -2,9 +2,9 @@
 
 What is common is learned early and kept; a wrong label is learned late, against what the other samples say, and
 forgotten in between. From the predictions that a training makes anyway follow, without a second model: the area under
-the margin, forgetting events, the length of the error vector, the mean loss, the mean belief, and how often the
-running prediction agreed with the label. They are kept as running sums, some 40 bytes for a sample, never the
-probabilities of all epochs.
+the margin (of the whole training, or of the time while there was something to learn), forgetting events, the length of
+the error vector, the mean loss, the mean belief, and how often the running prediction agreed with the label. They are
+kept as running sums, some 50 bytes for a sample, never the probabilities of all epochs.
 
 References
 ----------
@@ -30,14 +30,24 @@ from errata.parts.mixture import LossMixture
 
 __all__ = ["SCORES", "Trajectory", "mixture_trust", "trajectory_of"]
 
-SCORES = ("aum", "belief", "agreement", "mean_loss", "el2n", "forgetting")
+SCORES = ("learning_margin", "aum", "belief", "agreement", "mean_loss", "el2n", "forgetting")
 """What a trajectory knows of each sample."""
 
-RISING = frozenset({"aum", "belief", "agreement"})
+RISING = frozenset({"learning_margin", "aum", "belief", "agreement"})
 """The scores that rise with the trust in a label; the others fall."""
 
 _SMALLEST = 1e-7  # a probability of nought is never meant
-_SUMS = ("visits", "margin", "loss", "own", "error", "early", "agreed", "forgotten")
+_LEAST = 1e-6  # weight of a visit when all is learned
+_MEANS = {
+    "learning_margin": ("learning", "room"),
+    "aum": ("margin", "visits"),
+    "belief": ("own", "visits"),
+    "agreement": ("agreed", "visits"),
+    "mean_loss": ("loss", "visits"),
+}
+"""Of each score that is a mean, the sum and what it is divided by."""
+
+_SUMS = ("visits", "margin", "learning", "room", "loss", "own", "error", "early", "agreed", "forgotten")
 
 
 class Trajectory:
@@ -88,6 +98,7 @@ class Trajectory:
         told = p if running is None else running
         sums = self._sums
         is_early = (sums["visits"][rows] < self.early).float()
+        to_learn = (1.0 - own.exp().mean()).clamp(min=_LEAST) * torch.ones_like(own)
         right = mine > rival
         sums["forgotten"][rows] += (self._right[rows] & ~right).float()
         self._right[rows] = right
@@ -95,6 +106,8 @@ class Trajectory:
         for name, value in (
             ("visits", torch.ones_like(own)),
             ("margin", mine - rival),
+            ("learning", to_learn * (mine - rival)),
+            ("room", to_learn),
             ("loss", -own),
             ("own", own.exp()),
             ("error", error * is_early),
@@ -106,6 +119,9 @@ class Trajectory:
     def score(self, name: str) -> np.ndarray:
         """(N,) float32, NaN for samples never seen.
 
+        - "learning_margin": the same as "aum", but each visit counts as much as there was still to learn: by what the
+          given labels of its batch lacked to probability 1. Once a network knows the given labels by heart, right and
+          wrong ones look alike, and with the margins of that time the area would drown what came before; rises
         - "aum": mean margin of the given label's logit over the largest other; rises with the trust
         - "belief": mean probability of the given label; rises
         - "agreement": share of the visits after which the running prediction was the given label; rises
@@ -117,15 +133,15 @@ class Trajectory:
         if name not in SCORES:
             raise ParameterError(f"score must be one of {', '.join(SCORES)}; got {name!r}.")
         sums = {key: value.cpu() for key, value in self._sums.items()}
-        visits = torch.where(sums["visits"] > 0, sums["visits"], torch.nan)
         if name == "forgetting":
             never = ~self._learned.cpu()
-            found = torch.where(never, visits, sums["forgotten"] + 0 * visits)
+            found = torch.where(never, sums["visits"], sums["forgotten"])
+            found = torch.where(sums["visits"] > 0, found, torch.nan)
         elif name == "el2n":
             found = sums["error"] / torch.where(sums["early"] > 0, sums["early"], torch.nan)
         else:
-            key = {"aum": "margin", "belief": "own", "agreement": "agreed", "mean_loss": "loss"}[name]
-            found = sums[key] / visits
+            key, over = _MEANS[name]
+            found = sums[key] / torch.where(sums[over] > 0, sums[over], torch.nan)
         return found.numpy().astype(np.float32)
 
     def suspicion(self, name: str) -> np.ndarray:
