@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 from finding import DATA, Problem, cleanlab_side, pictures
 
 DRAWS = 3
-BOOTSTRAPS = 2000
+BOOTSTRAPS = 1000
 TEST = DATA / "cifar10_test.parquet"
 
 
@@ -141,7 +141,7 @@ def scores(wrong: np.ndarray, trust: np.ndarray) -> dict[str, Any]:
     }
 
 
-def judge(test: Test, runs: Sequence[Any], python: str) -> dict[str, dict[str, Any]]:
+def judge(test: Test, runs: dict[str, by_run.Seen], python: str) -> dict[str, dict[str, Any]]:
     """Every order's figures on the checked rows."""
     checked = test.votes[:, 0] >= 0
     wrong = test.votes[checked, 0] < 3
@@ -151,18 +151,19 @@ def judge(test: Test, runs: Sequence[Any], python: str) -> dict[str, dict[str, A
     alone = confident(labels, test.probs)
     found["errata, probabilities alone"] = scores(wrong, alone.trust[checked])
     found["cleanlab normalized_margin"] |= scores(wrong, alone.columns["normalized_margin"][checked])
-    how: dict[str, Any] = {"label": "label", "classes": list(NAMES), "progress": False, "image_column": "image"}
-    for which, given in {**{f"run {k}": run for k, run in enumerate(runs, start=100)}, "all runs": list(runs)}.items():
-        for more, probs in {"": None, " and probabilities": test.probs}.items():
-            ledger = errata.audit(TEST, run=given, pred_probs=probs, **how)
-            found[f"errata, {which}{more}"] = scores(wrong, ledger.trust[checked])
-            print(which + more, found[f"errata, {which}{more}"], flush=True)
+    said = {name: [seen.probabilities, by_run.votes(labels, seen.embeddings)] for name, seen in runs.items()}
+    if len(said) > 1:
+        said["all runs"] = [source for own in list(said.values()) for source in own]
+    for name, own in said.items():
+        for more, sources in {"": own, " and probabilities": [test.probs, *own]}.items():
+            ledger = by_run.from_sources(labels, sources)  # what errata.audit(run=..., pred_probs=...) makes of them
+            found[f"errata, {name}{more}"] = {**scores(wrong, ledger.trust[checked]), "weights": ledger.meta["weights"]}
+            print(name + more, found[f"errata, {name}{more}"], flush=True)
     return found
 
 
 # -- people's labels of which the truth is known -----------------------------------------------------------------------
 
-NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LENGTHS = (0.1, 0.3, 0.6, 1.0, 1.5)
 """Of the lists whose stated precision is compared with the real one, as shares of the number of wrong labels."""
 
@@ -177,10 +178,12 @@ def noisy(runs: Sequence[Any]) -> list[dict[str, Any]]:
         rows = np.flatnonzero(run.ledger.columns["held_out"])
         part = table.take(rows)
         x, true = pictures(part["image"]).transpose(0, 3, 1, 2), part["true_label"].to_numpy()
+        seen = by_run.view(run, errata.read(np.ascontiguousarray(x)))
         for column in ("aggregate_label", "random_label1", "worst_label"):
             codes = part[column].to_numpy()
             wrong = codes != true
-            ledger = errata.audit(np.ascontiguousarray(x), np.array(NAMES)[codes], run=run, progress=False)
+            labels = ClassLabels(codes.astype(np.int64), list(range(10)))
+            ledger = by_run.from_sources(labels, [seen.probabilities, by_run.votes(labels, seen.embeddings)])
             listed = [max(1, round(share * wrong.sum())) for share in LENGTHS]
             stated = [ledger.vouched.at(n) for n in listed]
             real = [float(wrong[ledger.order[:n]].mean()) for n in listed]
@@ -266,14 +269,13 @@ def main() -> None:
         }
         for run, one in zip(runs, seen)
     ]
-    for one in about:
-        print(one)
+    names = [f"run {run.about['seed']}" for run in runs]
     payload: dict[str, Any] = {"runs": about}
     if options.choose:
         payload["candidates"] = choose(test, seen)
         payload["tables"] = [table_of_candidates(payload["candidates"], len(runs))]
     else:
-        payload["methods"] = judge(test, runs, options.cleanlab_python)
+        payload["methods"] = judge(test, dict(zip(names, seen)), options.cleanlab_python)
         payload["noisy"] = noisy(runs)
         payload["tables"] = [table_of_votes(payload["methods"], about), table_of_noisy(payload["noisy"])]
     for row in payload["tables"][0]["rows"]:

@@ -117,3 +117,49 @@ def test_real_masks_with_planted_errors(shared_data):
     ledger = errata.audit(masks, pred_probs=probs, task="segmentation", ignore=11, progress=False)
     assert average_precision_score(wrong, -ledger.trust) > 0.8
     assert average_precision_score(wrong, ledger.columns["wrong_pixels"]) > 0.95
+
+
+def test_ordinary_disagreement_is_not_flagged_and_what_goes_beyond_it_is():
+    """Masks that are right, predictions that shift edges by up to two pixels; four areas of another class besides."""
+    rng = np.random.default_rng(0)
+    masks, shifted = np.zeros((2, 60, 40, 48), dtype=int)
+    for i in range(60):
+        left, top = rng.integers(4, 14, 2)
+        masks[i, top : top + 20, left : left + 24] = 1
+        by = rng.integers(-2, 3, 2)
+        shifted[i] = np.roll(masks[i], by, axis=(0, 1))
+    probs = np.where(np.stack([shifted == 0, shifted == 1], axis=1), 0.8, 0.2)
+    wrong = np.array([7, 20, 33, 51])
+    given = masks.copy()
+    for i in wrong:
+        rows, columns = np.flatnonzero(masks[i].any(axis=1)), np.flatnonzero(masks[i].any(axis=0))
+        given[i, rows[0] + 1 : rows[0] + 19, columns[0] + 1 : columns[0] + 23] = 0
+    every = errata.audit(given, pred_probs=probs, task="segmentation", chance=1, progress=False)
+    ledger = errata.audit(given, pred_probs=probs, task="segmentation", progress=False)
+    assert every.issue.mean() > 0.8
+    assert set(wrong) <= set(np.flatnonzero(ledger.issue))
+    assert ledger.issue.sum() <= 4 + 5  # one right mask in twenty may be flagged
+    assert len(ledger.parts) == len(every.parts)
+    assert "are not flagged" in ledger.meta["notes"][0]
+    assert (ledger.trust == every.trust).all()
+    few = errata.audit(given[5:10], pred_probs=probs[5:10], task="segmentation", progress=False)
+    assert few.parts["issue"].all()  # five images can't tell what is usual
+    with pytest.raises(ParameterError, match="chance"):
+        errata.audit(given, pred_probs=probs, task="segmentation", chance=0)
+
+
+def test_pictures_masks_and_names_from_folders(streets, tmp_path):
+    masks, probs, _ = streets
+    for place in ("pictures", "masks"):
+        (tmp_path / place).mkdir()
+    for i in range(4):
+        Image.fromarray(masks[i].astype(np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+        Image.fromarray(np.zeros((24, 32, 3), dtype=np.uint8)).save(tmp_path / "pictures" / f"{i}.jpg")
+    (tmp_path / "masks" / "classes.txt").write_text("road\nsky\ncar\n")
+    options = {"label": str(tmp_path / "masks"), "pred_probs": probs[:4], "task": "segmentation", "progress": False}
+    ledger = errata.audit(str(tmp_path / "pictures"), **options)
+    assert ledger.meta["label_names"] == ["road", "sky", "car"]
+    assert ledger.meta["images_path"] == str(tmp_path / "pictures")
+    assert len(ledger.data) == 4
+    named = errata.audit(str(tmp_path / "pictures"), classes="a, b, c", **options)
+    assert named.meta["label_names"] == ["a", "b", "c"]

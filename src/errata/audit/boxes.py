@@ -51,7 +51,7 @@ def audit(
         dict of ``boxes`` (x0, y0, x1, y1) and ``labels`` for each image
     predictions : out-of-sample predictions of a detector in one of the same formats, with scores (``pred_probs`` is
         taken for the same)
-    classes : names of classes that are numbers
+    classes : names of classes that are numbers; also as text, "cat,dog"
     overlap, sure, near, issue, unsupported : see ``errata.scores.boxes.Thresholds``
     temperature : how far the worst box decides on the image, see ``errata.scores.boxes.image_trust``
     images : the pictures themselves, for the report; anything that ``errata.read`` takes, a folder with the names that
@@ -91,6 +91,8 @@ def audit(
         )
     limits = {"overlap": overlap, "sure": sure, "near": near, "issue": issue, "unsupported": unsupported}
     _check(limits, temperature)
+    if isinstance(classes, str):
+        classes = [name.strip() for name in classes.split(",") if name.strip()]
     thresholds = scores.Thresholds(**limits)
     labelled = open_boxes(given[0], classes=classes)
     seen = open_boxes(predictions, like=labelled)

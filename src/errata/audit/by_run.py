@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from errata.engine.run import Run
     from errata.ledger import Ledger
 
-__all__ = ["Seen", "audit", "load_run", "pool", "pool_weights", "read_for", "view", "votes"]
+__all__ = ["Seen", "audit", "from_sources", "load_run", "pool", "pool_weights", "read_for", "view", "votes"]
 
 AT_ONCE = 512
 CHUNK = 65_536
@@ -97,9 +97,6 @@ def audit(
     >>> sorted(ledger.issues(budget=2).index)
     [7, 40]
     """
-    from errata.audit.ensemble import as_opinion, combine
-    from errata.audit.vouching import vouch
-
     runs = [load_run(one, model, device) for one in (run if isinstance(run, (list, tuple)) else [run])]
     data = _read(runs[0], source, y, label, reading)
     for one in runs:
@@ -113,14 +110,33 @@ def audit(
             sources.append(seen.probabilities[:, _columns(one, labels)])
             if seen.embeddings is not None and len(labels) <= MOST_ALIKE:
                 sources.append(votes(labels, seen.embeddings))
+    ledger = from_sources(labels, sources, index=data.rows)
+    what = " and ".join([*(["the probabilities given"] if given is not None else []), *map(_name, runs)])
+    ledger.meta.update({**data.origin, "kind": data.kind, "probabilities": what})
+    ledger.data = data
+    return ledger
+
+
+def from_sources(labels: ClassLabels, sources: Sequence[np.ndarray], *, index: np.ndarray | None = None) -> Ledger:
+    """The ledger of labels and what several sources say of them, each (N, K) out-of-sample probabilities.
+
+    Examples
+    --------
+    >>> labels = ClassLabels(np.arange(60) % 2, ["a", "b"])
+    >>> probs = np.eye(2)[np.arange(60) % 2] * 0.8 + 0.1
+    >>> probs[7] = [0.9, 0.1]
+    >>> from_sources(labels, [probs, probs]).issues()[["given", "proposed"]]
+      given proposed
+    7     b        a
+    """
+    from errata.audit.ensemble import as_opinion, combine
+    from errata.audit.vouching import vouch
+
     weights = pool_weights(labels.codes, sources)
     probs = pool(sources, weights)
-    first = confident(labels, probs, index=data.rows)
-    ledger = combine(labels, [as_opinion("confident", first)], index=data.rows)
-    what = " and ".join([*(["the probabilities given"] if given is not None else []), *map(_name, runs)])
-    ledger.meta.update({**data.origin, "kind": data.kind, "method": "run", "probabilities": what})
-    ledger.meta["weights"] = [round(float(w), 4) for w in weights]
-    ledger.data = data
+    first = confident(labels, probs, index=index)
+    ledger = combine(labels, [as_opinion("confident", first)], index=index)
+    ledger.meta.update({"method": "run", "weights": [round(float(w), 4) for w in weights]})
     own = first.columns["self_confidence"]
     ledger.vouched = lambda: vouch(ledger.given, probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
     return ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = ["audit"]
 
 SMALLEST_REGION = 10
 SMALLEST_SHARE = 0.001
+CLASSES_FILE = "classes.txt"
 
 
 def audit(
@@ -50,7 +52,8 @@ def audit(
     label : the masks, where ``source`` is the pictures: ``errata.audit("images/", label="masks/", ...)``
     pred_probs : (N, K, H, W) out-of-sample probabilities of the classes of each pixel (or a ``.npy`` file), a list of
         (K, H, W), or a folder of ``.npy`` files named as the masks are
-    classes : the K class names
+    classes : the K class names; also as text, "road,sky". By default those of a ``classes.txt`` beside the masks, one
+        in each line, or their numbers
     ignore : the number, or numbers, of pixels that are not labelled; negative ones never are
     min_region : pixels of a region, at least; by default 10, or a thousandth of the image if that is more
     chance : in (0, 1], that an image without an error is flagged. Predictions contradict right masks too, along edges;
@@ -94,7 +97,7 @@ def audit(
         labels = label if labels is None else labels
     masks, probs = _open(source, y, labels, pred_probs)
     ignored = np.atleast_1d(np.asarray([] if ignore is None else ignore, dtype=np.int64))
-    names = _names(classes, len(probs[0]))
+    names = _names(_listed(classes, masks), len(probs[0]))
     judge = _Judge(masks, probs, ignored, len(names))
     with Progress(progress, "reading masks and probabilities twice", total=2 * len(masks)) as bar:
         for number in range(len(masks)):
@@ -117,6 +120,19 @@ def _open(source: Any, y: Any, labels: Any, pred_probs: Any) -> tuple[Stack, Sta
         )
     masks = open_masks(given[0])
     return masks, open_pixel_probabilities(pred_probs, masks.names)
+
+
+def _listed(classes: Any, masks: Stack) -> Sequence[Any] | None:
+    """The class names as they were given, or as a file beside the masks tells."""
+    if isinstance(classes, str):
+        return [name.strip() for name in classes.split(",") if name.strip()]
+    folder = Path(masks.source).expanduser()
+    if classes is not None or not folder.is_dir():
+        return classes
+    file = next((f for f in (folder / CLASSES_FILE, folder.resolve().parent / CLASSES_FILE) if f.is_file()), None)
+    if file is None:
+        return None
+    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _names(classes: Sequence[Any] | None, k: int) -> np.ndarray:

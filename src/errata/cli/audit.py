@@ -318,7 +318,8 @@ def _show(
     talk.say(ledger_panel(ledger, source), worst_rows(ledger), confusions(ledger))
     talk.paths({Path(name).stem: folder / name for name in FILES})
     if not trainable:
-        talk.say(f"\nNext: open {folder / 'report.html'} in a browser.")
+        decide = shlex.join(["errata", "review", str(folder)])
+        talk.say(f"\nNext: open {folder / 'report.html'} in a browser, or decide on what looks wrong:\n  {decide}")
         return
     talk.say(
         f"\nNext: open {folder / 'report.html'} in a browser, or train in spite of the wrong labels:\n"

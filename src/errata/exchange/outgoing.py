@@ -14,6 +14,7 @@ from errata.exchange.items import Answer, Item, Picture, Whole
 from errata.forms.boxes import BoxesForm
 from errata.forms.form import Form
 from errata.forms.masks import MasksForm
+from errata.forms.pictures import pictures_for
 from errata.forms.tokens import TokensForm
 from errata.labels import MISSING
 from errata.ledger import Ledger
@@ -44,7 +45,7 @@ class View:
         self._content: Content | None = None
         self._pictures: Data | None = None
         if self.pictured:
-            self._pictures = self._read_pictures(folder, images)
+            self._pictures = pictures_for(ledger, folder, images)
         elif not isinstance(form, TokensForm):
             self._content = _content(ledger, folder, data)
 
@@ -104,22 +105,6 @@ class View:
         return (None, {}) if look is None else (look.text, dict(look.values or {}))
 
     # -- pictures -----------------------------------------------------------------------------------------------------
-
-    def _read_pictures(self, folder: Path, images: Any) -> Data | None:
-        """The pictures of boxes or masks; None where nobody knows where they are."""
-        from errata.audit.items import pictures_of
-        from errata.storage import source_path
-
-        told = self.ledger.meta
-        place: Any = images
-        if place is None and "images_path" in told:
-            place = source_path({"source_path": told["images_path"]}, folder)
-        if place is None and "mask" in self.ledger.columns:  # a network was trained: its source is the pictures
-            place = source_path(told, folder)
-        if place is None:
-            return None
-        names = [Path(str(name)).name for name in self.ledger.columns["image"]]
-        return pictures_of(place, names, "images with boxes or masks")
 
     def picture(self, position: int) -> Picture | None:
         """A row's picture; of boxes and masks at least its name and size."""

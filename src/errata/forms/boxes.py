@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from errata.data.boxes import Boxes
 from errata.errors import DataError
-from errata.forms.form import Form, Part, flagged_parts
+from errata.forms.form import REMOVE, TAKE, Form, Part, flagged_parts
 from errata.ledger import Ledger
 
 __all__ = ["Box", "BoxesForm", "pairs"]
@@ -77,22 +77,47 @@ class BoxesForm(Form):
     def given(self, position: int) -> list[Box]:
         return self.of(self.boxes, self._number(position))
 
-    def proposed(self, position: int) -> list[Box]:
+    def doubts(self, position: int) -> list[Part]:
+        given = self.given(position)
+        found = []
+        for kind, word, box, seen in self._of_row(position, given):
+            own = next((one for one in given if _close(one.corners, box, 0.0)), None)
+            new = Box(own.label, *seen) if own is not None and kind == "badly located" else Box(word, *box)
+            found.append(Part(kind, _told(own), _told(new)))
+        return found
+
+    def taken(self, position: int, choices: Sequence[str]) -> list[Box]:
         """Swapped classes exchanged, badly located boxes moved, overlooked ones added; the rest as given."""
-        new = self.given(position)
+        given = self.given(position)
+        new: list[Box | None] = list(given)
         added = []
+        for (kind, word, box, seen), choice in zip(self._of_row(position, given), choices):
+            name = word if choice == TAKE else choice
+            if choice and choice != REMOVE and name not in self.names:
+                raise DataError(f"expected one of the classes {', '.join(self.names[:5])}; found {name!r}")
+            place = next((i for i, one in enumerate(given) if _close(one.corners, box, 0.0)), None)
+            if not choice or (kind == "overlooked" and choice == REMOVE):
+                continue
+            if kind == "overlooked":
+                added.append(Box(name, *box))
+            elif place is not None and choice == REMOVE:
+                new[place] = None
+            elif place is not None and kind == "badly located" and choice == TAKE:
+                new[place] = Box(given[place].label, *seen)
+            elif place is not None:
+                new[place] = given[place]._replace(label=name)
+        return [*(box for box in new if box is not None), *added]
+
+    def _of_row(self, position: int, given: Sequence[Box]) -> list[tuple[str, str, Any, Any]]:
+        """Kind, proposed class, box and predicted box of the flagged parts that are still open."""
+        found = []
         for kind, word, *corners in self._flagged.get(self.ledger.index[position], []):
             box, seen = tuple(corners[:4]), tuple(corners[4:])
-            if kind == "overlooked":
-                if not any(one.label == word and _close(one.corners, box, 1e-6) for one in new):  # not yet there
-                    added.append(Box(word, *box))
-                continue
-            place = next((i for i, one in enumerate(new) if _close(one.corners, box, 0.0)), None)
-            if place is not None and kind == "swapped":
-                new[place] = new[place]._replace(label=word)
-            elif place is not None and kind == "badly located" and not math.isnan(seen[0]):
-                new[place] = Box(new[place].label, *seen)
-        return [*new, *added]
+            there = any(one.label == word and _close(one.corners, box, 1e-6) for one in given)
+            unmoved = kind == "badly located" and math.isnan(seen[0])
+            if not unmoved and not (kind == "overlooked" and there):  # it was added before
+                found.append((str(kind), str(word), box, seen))
+        return found
 
     @cached_property
     def _flagged(self) -> dict[Any, list[tuple[Any, ...]]]:

@@ -17,10 +17,13 @@ from errata.errors import DataError, LedgerError
 from errata.ledger import Ledger
 from errata.storage import source_path
 
-__all__ = ["CLASSES", "Form", "Part", "flagged_parts", "place_of_labels", "task_of"]
+__all__ = ["CLASSES", "REMOVE", "TAKE", "Form", "Part", "flagged_parts", "place_of_labels", "task_of"]
 
 CLASSES = "classification"
 """The task of ledgers whose rows have a class each; they need no form."""
+
+TAKE, REMOVE = "(as proposed)", "(remove)"
+"""Choices for a part besides a name; see ``Form.taken``."""
 
 TASKS = ("tokens", "boxes", "segmentation", "multilabel", "regression")
 
@@ -124,9 +127,33 @@ class Form(ABC):
             where the data have no such item, or it can't be read
         """
 
-    @abstractmethod
     def proposed(self, position: int) -> Any:
         """The label with everything that the ledger proposes for the item's flagged parts."""
+        return self.taken(position, [TAKE] * len(self.doubts(position)))
+
+    @abstractmethod
+    def doubts(self, position: int) -> list[Part]:
+        """The item's flagged parts, with what is given and what is proposed for each."""
+
+    @abstractmethod
+    def taken(self, position: int, choices: Sequence[str]) -> Any:
+        """The label with a choice for each of ``doubts``.
+
+        Parameters
+        ----------
+        choices : "" leaves a part as it is given, ``TAKE`` takes what is proposed, ``REMOVE`` leaves it out where that
+            can be; else a name of ``part_names``
+
+        Raises
+        ------
+        DataError
+            where a choice is none of these
+        """
+
+    @property
+    def part_names(self) -> list[str]:
+        """What a part may be called."""
+        return self.names
 
     @abstractmethod
     def text(self, position: int, label: Any) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from errata.data.masks import Stack, digest
 from errata.data.segmentation import resize_mask
 from errata.errors import DataError
-from errata.forms.form import Form, Part, flagged_parts
+from errata.forms.form import TAKE, Form, Part, flagged_parts
 from errata.ledger import Ledger
 from errata.scores.runs import area_of, cut, runs_of
 
@@ -65,22 +65,32 @@ class MasksForm(Form):
     def given(self, position: int) -> Mask:
         return self.masks[self.place(position)]
 
-    def proposed(self, position: int) -> Mask:
+    def doubts(self, position: int) -> list[Part]:
+        return [
+            Part(f"{int(pixels):,} pixels in {x0},{y0} to {x1},{y1}", str(given), str(word))
+            for given, word, x0, y0, x1, y1, runs, pixels in self._flagged.get(self.ledger.index[position], [])
+            if runs
+        ]
+
+    def taken(self, position: int, choices: Sequence[str]) -> Mask:
         new = self.given(position).copy()
         size = tuple(self.ledger.meta.get("mask_size") or new.shape)  # a network may have seen it smaller
-        for word, x0, y0, x1, y1, runs in self._flagged.get(self.ledger.index[position], []):
-            if runs:
-                area = np.zeros(size, dtype=bool)
-                box = area[int(y0) : int(y1), int(x0) : int(x1)]
-                box[:] = area_of([int(n) for n in str(runs).split()], *box.shape)
-                new[area if size == new.shape else resize_mask(area, new.shape)] = self._code[str(word)]
+        some = [part for part in self._flagged.get(self.ledger.index[position], []) if part[6]]
+        for (_, word, x0, y0, x1, y1, runs, _), choice in zip(some, choices):
+            if not choice:
+                continue
+            code = self.code(str(word) if choice == TAKE else choice)
+            area = np.zeros(size, dtype=bool)
+            box = area[int(y0) : int(y1), int(x0) : int(x1)]
+            box[:] = area_of([int(n) for n in str(runs).split()], *box.shape)
+            new[area if size == new.shape else resize_mask(area, new.shape)] = code
         return new
 
     @cached_property
     def _flagged(self) -> dict[Any, list[tuple[Any, ...]]]:
         if self.ledger.parts is None or RUNS not in self.ledger.parts.columns:
             return {}
-        return flagged_parts(self.ledger, ["proposed", "x0", "y0", "x1", "y1", RUNS])
+        return flagged_parts(self.ledger, ["given", "proposed", "x0", "y0", "x1", "y1", RUNS, "pixels"])
 
     def text(self, position: int, label: Mask) -> str:
         """The areas that differ from the given mask."""

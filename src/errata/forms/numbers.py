@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,12 @@ class NumbersForm(Form):
         """To six digits: a prediction is not known better."""
         value = float(self._proposed[position])
         return value if value == self.given(position) or math.isnan(value) else float(f"{value:.6g}")
+
+    def doubts(self, position: int) -> list[Part]:
+        return []
+
+    def taken(self, position: int, choices: Sequence[str]) -> float:
+        return self.given(position)
 
     def text(self, position: int, label: float) -> str:
         return "" if math.isnan(label) else number_text(label)

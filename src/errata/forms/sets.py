@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from errata.errors import DataError
-from errata.forms.form import Form, Part
+from errata.forms.form import TAKE, Form, Part
 from errata.items import NONE
 from errata.ledger import Ledger
 
@@ -63,8 +63,23 @@ class SetsForm(Form):
     def given(self, position: int) -> list[str]:
         return self._of(position)[0]
 
-    def proposed(self, position: int) -> list[str]:
-        return self._of(position)[1]
+    def doubts(self, position: int) -> list[Part]:
+        has, shall, _ = self._of(position)
+        changed = [name for name in self.names if (name in has) != (name in shall)]
+        return [Part(name, "1" if name in has else "0", "0" if name in has else "1") for name in changed]
+
+    def taken(self, position: int, choices: Sequence[str]) -> list[str]:
+        new = set(self.given(position))
+        for part, choice in zip(self.doubts(position), choices):
+            if choice not in ("", TAKE):
+                raise DataError(f"expected '{TAKE}' or nothing; found {choice!r}")
+            if choice:
+                new ^= {part.where}
+        return [name for name in self.names if name in new]
+
+    @property
+    def part_names(self) -> list[str]:
+        return []
 
     def known(self, position: int) -> list[str]:
         """The labels of which the data say whether the item has them."""

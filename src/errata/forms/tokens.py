@@ -11,7 +11,7 @@ import numpy as np
 
 from errata.data.conll import Sentences
 from errata.errors import DataError
-from errata.forms.form import Form, Part, flagged_parts
+from errata.forms.form import TAKE, Form, Part, flagged_parts
 from errata.forms.spans import Code, Span
 from errata.ledger import Ledger
 
@@ -71,12 +71,28 @@ class TokensForm(Form):
     def given(self, position: int) -> list[Any]:
         return self.of(self.sentences, self._number(position))
 
-    def proposed(self, position: int) -> list[Any]:
+    def doubts(self, position: int) -> list[Part]:
+        tokens, given = self.tokens(position), self.given(position)
+        some = [(place, word) for place, word in self._of_row(position) if place < len(tokens)]
+        return [Part(f"token {place}, {tokens[place]}", _word(given[place]), str(word)) for place, word in some]
+
+    def taken(self, position: int, choices: Sequence[str]) -> list[Any]:
         new = self.given(position)
-        for place, label in self._flagged.get(self.ledger.index[position], []):
-            if place < len(new):
-                new[place] = self._by_word.get(str(label), label)
+        some = [(place, word) for place, word in self._of_row(position) if place < len(new)]
+        for (place, word), choice in zip(some, choices):
+            if choice:
+                name = str(word) if choice == TAKE else choice
+                if name not in self._by_word:
+                    raise DataError(f"expected one of the labels {', '.join(self.part_names[:5])}; found {name!r}")
+                new[place] = self._by_word[name]
         return new
+
+    @property
+    def part_names(self) -> list[str]:
+        return list(self._by_word)
+
+    def _of_row(self, position: int) -> list[tuple[int, Any]]:
+        return [(int(place), word) for place, word in self._flagged.get(self.ledger.index[position], [])]
 
     @cached_property
     def _flagged(self) -> dict[Any, list[tuple[Any, ...]]]:

@@ -124,6 +124,8 @@ def decide(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: 
     """Record a decision; answered when it is on the disk."""
     queue, action = pages.queue, form.get("action", "")
     position = queue.position(form.get("row", ""))
+    if action == "parts" and queue.wholes is not None:  # some of the parts that look wrong, each in its own way
+        action, form = "relabel", {**form, "label": queue.wholes.chosen(position, form)}
     label = form.get("label") if action == "relabel" else None
     # the form's key, so that a form sent twice counts once; another answer on the same form is another decision
     key = f"{form['key']}:{action}:{label or ''}" if form.get("key") else None

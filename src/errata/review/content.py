@@ -252,7 +252,8 @@ def _read_sentences(source: Path, ledger: Ledger) -> Data:
     from errata.data import read
     from errata.data.conll import read_sentences
 
-    sentences = read_sentences(str(source), None)
+    reading = dict(ledger.meta.get("reading") or {})
+    sentences = read_sentences(str(source), reading.pop("label", None), **reading)
     lengths = np.diff(sentences.offsets)
     known = ledger.columns.get("tokens")
     fewer = len(ledger) > 0 and int(ledger.index.max()) >= len(sentences)

@@ -28,6 +28,7 @@ STATIC = {"review.css": "text/css; charset=utf-8", "review.js": "text/javascript
 
 DISPUTED = 200
 PAIRS = 12
+LONGEST = 90  # characters of a label in a sentence
 WORDS = {"keep": "kept", "relabel": "relabelled", "drop": "dropped", "skip": "skipped"}
 
 
@@ -44,6 +45,8 @@ class Card:
     flagged : whether the ledger calls it an issue
     look : its content
     parts : its finer rows that look wrong, the worst first
+    doubts : the same where the row's label is no class, to be chosen among
+    take : what is posted to take the proposal: the class, or the label's text
     own : what this reviewer decided on it, if anything
     others : what others decided, where this reviewer may know
     """
@@ -57,6 +60,8 @@ class Card:
     flagged: bool
     look: Any
     parts: list[dict[str, Any]]
+    doubts: list[Any]
+    take: str
     own: Decision | None
     others: list[Decision]
 
@@ -70,7 +75,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters.update(number=_number, percent=_percent, kappa=_kappa)
+    env.filters.update(number=_number, percent=_percent, kappa=_kappa, short=_short)
     for name in env.list_templates():
         env.get_template(name)
     return env
@@ -126,6 +131,7 @@ class Pages:
             "last": self.queue.record.last(reviewer),
             "state": self.content.state,
             "about_content": self.content.said,
+            "about_labels": "" if self.queue.wholes is None else self.queue.wholes.said,
             "free": self.queue.free,
             "overlap": self.queue.overlap,
             "budget": self.queue.order is not self.queue.ledger.order,
@@ -138,6 +144,9 @@ class Pages:
         given, proposed = queue.labels(position)
         trust = float(ledger.trust[position])
         opinions = queue.opinions(position)
+        wholes = queue.wholes
+        doubts = [] if wholes is None else wholes.doubts(position)
+        take = "" if wholes is None else wholes.proposal(position)
         others = [d for d in opinions if d.reviewer != reviewer] if queue.may_see_others(position, reviewer) else []
         return Card(
             queue.row(position),
@@ -148,7 +157,9 @@ class Pages:
             None if math.isnan(trust) else trust,
             bool(ledger.issue[position]),
             self.content.look(position),
-            self.finer.of(queue.row(position)),
+            [] if doubts else self.finer.of(queue.row(position)),
+            doubts,
+            take or proposed or "",
             next((d for d in opinions if d.reviewer == reviewer), None),
             others,
         )
@@ -215,7 +226,13 @@ def told(decision: Decision) -> str:
     >>> told(Decision(1, 17, "relabel", "dog", "ann", ""))
     'Row 17 relabelled as dog.'
     """
-    return f"Row {decision.row} {WORDS[decision.action]}{'' if decision.label is None else f' as {decision.label}'}."
+    label = "" if decision.label is None else f" as {_short(decision.label)}"
+    return f"Row {decision.row} {WORDS[decision.action]}{label}."
+
+
+def _short(text: str) -> str:
+    """A label, which may be a long list, cut for a sentence."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _number(value: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from errata.audit.checked import clopper_pearson, random_order
+from errata.audit.rows import SINGLE
 from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
@@ -25,6 +26,7 @@ from errata.review.decisions import Decision, Decisions, Row
 from errata.review.estimate import Chance, ErrorsLeftEstimator, Progress, Tally, doubts
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
+from errata.review.wholes import Wholes
 
 __all__ = ["Progress", "Queue", "planned"]
 
@@ -68,6 +70,7 @@ class Queue:
     lease : seconds for which a row that a reviewer looks at is given to no one else
     random : so many rows drawn at random instead, which tell of all rows: see ``errata.audit.checked``
     seed : of the random order
+    wholes : the rows' labels, where they are no classes
 
     Raises
     ------
@@ -97,6 +100,7 @@ class Queue:
         lease: float = LEASE,
         random: int | None = None,
         seed: int = 0,
+        wholes: Wholes | None = None,
     ) -> None:
         if overlap < 1:
             raise ParameterError(f"overlap must be 1 or more opinions per row; got {overlap}.")
@@ -104,6 +108,7 @@ class Queue:
             raise ParameterError(f"budget must be 1 row or more; got {budget}.")
         self.ledger, self.record, self.overlap, self.lease = ledger, record, overlap, lease
         self.classes = [str(c) for c in ledger.classes]
+        self.wholes = wholes
         if random is not None and budget is not None:
             raise ParameterError("Rows are either the most suspicious (budget) or drawn at random; leave one out.")
         if random is not None and random < 1:
@@ -150,10 +155,14 @@ class Queue:
     @property
     def free(self) -> bool:
         """Whether any label may be given: the ledger's labels are numbers, or texts, in columns of their own."""
-        return "proposed" in self.ledger.columns
+        other = self.wholes is not None and self.wholes.form is not None and self.classes == SINGLE
+        return other or "proposed" in self.ledger.columns
 
     def labels(self, position: int) -> tuple[str | None, str | None]:
         """The given and the proposed label of a row, as text; None where there is none."""
+        told = None if self.wholes is None else self.wholes.labels(position)
+        if told is not None:
+            return told
         found: list[str | None] = []
         for name, codes in (("given", self.ledger.given), ("proposed", self.ledger.proposed)):
             if name in self.ledger.columns:
@@ -236,7 +245,9 @@ class Queue:
             where a row without a label is to be kept
         """
         given = self.labels(position)[0]
-        if label is not None and not self.free and label not in self.classes:
+        if label is not None and self.wholes is not None and (self.wholes.form is not None or self.wholes.said):
+            action, label = self._whole(position, label)
+        elif label is not None and not self.free and label not in self.classes:
             raise UnknownNameError("class", label, self.classes)
         if action == "relabel" and label is not None and given == label:
             action, label = "keep", None
@@ -246,6 +257,13 @@ class Queue:
             made = self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
             self.refresh()
             return made
+
+    def _whole(self, position: int, label: str) -> tuple[str, str | None]:
+        """What giving a row a label that is no class comes to."""
+        if self.wholes is None or self.wholes.form is None:
+            raise ParameterError("" if self.wholes is None else self.wholes.said)
+        settled = self.wholes.settled(position, label)
+        return ("keep", None) if settled is None else ("relabel", settled)
 
     def undo(self, reviewer: str, decision: int | None = None) -> Decision | None:
         """Take back the reviewer's last decision (or the one with that id); its row is his to look at again."""

@@ -137,6 +137,7 @@ def build(
     from errata.review.decisions import Decisions
     from errata.review.pages import Pages, environment
     from errata.review.queue import Queue
+    from errata.review.wholes import DrawnContent, Wholes
 
     folder = Path(folder)
     with ThreadPoolExecutor(1) as pool:
@@ -144,8 +145,11 @@ def build(
         ledger = Ledger.load(folder)
     folder = folder if folder.is_dir() else folder.parent
     with Decisions(folder) as record:
-        queue = Queue(ledger, record, overlap=overlap, budget=budget, random=random, seed=seed)
-        content = Content(ledger, folder, data)
+        wholes = Wholes(ledger, folder, data)
+        queue = Queue(ledger, record, overlap=overlap, budget=budget, random=random, seed=seed, wholes=wholes)
+        content: Any = Content(ledger, folder, data)
+        if wholes.form is not None and wholes.form.task in ("boxes", "segmentation"):
+            content = DrawnContent(ledger, folder, wholes.form)
         title = Path(str(ledger.meta.get("source") or folder.resolve())).name
         pages = Pages(queue, content, title, templates.result())
         decided = queue.progress("").decided
