@@ -77,7 +77,9 @@ class TokensForm(Form):
         return [Part(f"token {place}, {tokens[place]}", _word(given[place]), str(word)) for place, word in some]
 
     def taken(self, position: int, choices: Sequence[str]) -> list[Any]:
-        new = self.given(position)
+        """Entities that lose or gain a token are coded anew: no I- is left without its B-."""
+        given = self.given(position)
+        new = list(given)
         some = [(place, word) for place, word in self._of_row(position) if place < len(new)]
         for (place, word), choice in zip(some, choices):
             if choice:
@@ -85,7 +87,7 @@ class TokensForm(Form):
                 if name not in self._by_word:
                     raise DataError(f"expected one of the labels {', '.join(self.part_names[:5])}; found {name!r}")
                 new[place] = self._by_word[name]
-        return new
+        return self.code.labels(self.code.spans(new), given) if self.code.prefixed and new != given else new
 
     @property
     def part_names(self) -> list[str]:
