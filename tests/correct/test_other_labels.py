@@ -304,3 +304,55 @@ def test_what_is_refused(made, tmp_path):
     (tmp_path / "short.conll").write_text("a\tX\tO\n\nb\tX\tO\n")
     with pytest.raises(LedgerError, match="40 rows"):
         apply_to_file(folder, [(7, "keep")], tmp_path / "d.conll", source=tmp_path / "short.conll")
+
+
+DENSE = """% songs
+@relation 'songs: -C 2'
+@attribute tempo numeric
+@attribute fast {0,1}
+@attribute 'very loud' {no, yes}
+@data
+% the first
+1.5, 1 ,no
+2.5,0,yes
+'3.5',1,?
+4.5,0,no
+"""
+SPARSE = """@relation songs
+@attribute fast {0,1}
+@attribute tempo numeric
+@attribute 'very loud' {no, yes}
+@data
+{0 1, 1 1.5}
+{1 2.5,2 yes}
+{}
+{1 4.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        (DENSE, [("1.5, 1 ,no", "1.5, 0 ,yes"), ("'3.5',1,?", "'3.5',0,yes")]),
+        (SPARSE, [("{0 1, 1 1.5}", "{0 0, 1 1.5, 2 yes}"), ("{}", "{2 yes}")]),
+    ],
+)
+def test_arff(tmp_path, content, changed):
+    (tmp_path / "s.arff").write_text(content)
+    names = ["fast", "very loud"]
+    probs = np.array([[0.1, 0.9], [0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])
+    ledger = errata.audit(
+        str(tmp_path / "s.arff"), label=names, pred_probs=probs, classes=names, task="multilabel", progress=False
+    )
+    folder = ledger.save(tmp_path / "audit", report=False)
+    decisions = [(0, "relabel", "very loud"), (2, "relabel", "very loud"), (3, "keep")]
+    outcome = apply_to_file(folder, decisions, tmp_path / "c.arff")
+    lines = zip(content.split("\n"), (tmp_path / "c.arff").read_text().split("\n"))
+    assert [(a, b) for a, b in lines if a != b] == changed
+    assert outcome.counts["relabelled"] == 2
+    again = apply_to_file(folder, decisions, tmp_path / "d.arff", source=tmp_path / "c.arff")
+    assert again.changed == 0
+    assert (tmp_path / "d.arff").read_bytes() == (tmp_path / "c.arff").read_bytes()
+    less = apply_to_file(folder, [(1, "drop")], tmp_path / "e.arff")
+    assert less.rows_after == 3
+    assert len((tmp_path / "e.arff").read_text().split("\n")) == len(content.split("\n")) - 1
