@@ -145,11 +145,18 @@ def run(
     talk.say(f"\nNext: errata predict {folder} SOURCE --out predictions.csv, or errata review {folder}/clients/NAME")
 
 
-_HOW = """Where the SuperLink is, and errata installed beside it and beside each SuperNode:
+_HOW = """Where the SuperLink is, and where each client is, with errata installed:
+
   flower-superlink --insecure --disable-runtime-dependency-installation
-  flower-supernode --insecure --superlink HOST:8000 --node-config 'source="visits.csv" label="diagnosis" out="mine"'
+  flower-supernode --insecure --superlink HOST:8000 --node-config CONFIG
   flwr run {app} SUPERLINK
-Run the app again to go on from the last whole round. Without --insecure both sides need TLS; see their --help."""
+
+CONFIG says where a client's data are, and its folder:
+
+  'source="visits.csv" label="diagnosis" out="mine" name="Oslo"'
+
+Run the app again to go on from the last whole round. Without --insecure both
+sides need TLS; see their --help."""
 
 
 @federate.command("serve")

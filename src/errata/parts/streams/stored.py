@@ -15,7 +15,8 @@ from errata.parts.streams.cooccurrence import JaccardCounts
 from errata.parts.streams.events import Columns, Past
 from errata.parts.streams.leaf import Gaussians, Neighbours, Regressions
 from errata.parts.streams.local import TreeLocal
-from errata.parts.streams.tree import Branch, Leaf, Record, Settings, Tree
+from errata.parts.streams.record import Record
+from errata.parts.streams.tree import Branch, Leaf, Settings, Tree
 
 __all__ = ["restore", "state_of"]
 
