@@ -10,7 +10,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from errata.vouching import Vouched
 if TYPE_CHECKING:
     from errata.ledger import Ledger
 
-__all__ = ["atomic", "load", "make_folder", "save", "write_json"]
+__all__ = ["atomic", "claim_folder", "load", "make_folder", "save", "write_json"]
 
 FORMAT = 1
 PARTS = "parts.parquet"
@@ -77,6 +77,33 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def claim_folder(out: str | Path | None, resume: bool, *, taken_by: Iterable[str], goes_on: bool = True) -> Path | None:
+    """Make the folder of a run; one that holds results is refused unless they are to be resumed.
+
+    Parameters
+    ----------
+    out : the folder; None for a run without one
+    taken_by : the names that say that it holds results
+    goes_on : whether such a run can be resumed at all
+
+    Raises
+    ------
+    ErrataError
+        where it is taken, or can't be made
+    """
+    if out is None:
+        return None
+    folder = Path(out)
+    taken = [name for name in taken_by if (folder / name).exists()] if folder.is_dir() else []
+    if taken and not resume:
+        how = ", or resume that run with resume=True (--resume on the command line)" if goes_on else ""
+        raise ErrataError(
+            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. "
+            f"Choose another folder{how}."
+        )
+    return make_folder(folder)
 
 
 def make_folder(folder: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,3 +85,32 @@ def test_back_as_a_table_leaves_the_record_alone(audited, run):
 def test_what_can_not_be_is_told_in_a_paragraph(audited, run, arguments, said):
     assert said in run(*arguments).paragraph
     assert not list(audited.glob("x.*"))
+
+
+def test_boxes_and_their_pictures_there_and_back(here, run):
+    path = Path(__file__).parents[1] / "exchange" / "ledgers.py"
+    spec = importlib.util.spec_from_file_location("exchange_ledgers", path)
+    ledgers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ledgers)
+    ledgers.boxes(here)
+    options = ["boxes.json", "--task", "boxes", "--set", "predictions=seen.json", "--out", "audit", "--json"]
+    assert run("audit", *options).json["issues"] == 3
+    refused = run("export", "audit", "--to", "argilla", "--out", "r.json")
+    assert refused.code == 1
+    assert "argilla can't hold boxes. These can: label-studio, cvat, csv." in refused.paragraph
+    refused = run("export", "audit", "--to", "cvat", "--out", "b.zip")
+    assert "--images" in refused.paragraph
+    out = run("export", "audit", "--to", "cvat", "--out", "b.zip", "--images", "images", "--json")
+    assert out.json["rows"] == 3
+    with zipfile.ZipFile(here / "b.zip") as archive:
+        text = archive.read("annotations.xml").decode()
+        assert "images/03.png" in archive.namelist()
+    (here / "b.xml").write_text(text.replace(">false<", ">true<"))
+    back = run("import", "audit", "b.xml", "--from", "cvat", "--reviewer", "ann", "--images", "images", "--json")
+    assert back.json["relabel"] == 3
+    tried = run("apply", "audit", "--dry-run", "--json")
+    assert tried.json["changed"] == 3
+    done = run("apply", "audit", "--out", "clean.json", "--json")
+    assert (done.json["relabelled"], done.json["label"]) == (3, "boxes")
+    assert {change["row"] for change in done.json["changes"]} == {3, 5, 8}
+    assert (here / "clean.json.provenance.csv").read_text().startswith("row,old,new,who,when,why,part\n")

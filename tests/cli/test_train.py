@@ -90,7 +90,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(here, run, table):
     command = [sys.executable, "-m", "errata", "train", str(table), "--epochs", "4000", "--out", "run", "--seed", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        for _ in range(600):
+        for _ in range(2400):
             if (here / "run" / "checkpoints" / "last.ckpt").exists() or process.poll() is not None:
                 break
             time.sleep(0.1)
@@ -121,7 +121,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(here, run, table):
         (("--features", "f0,f9"), 2, "There is no column named 'f9'"),
         (("--select", "best"), 2, "validation"),
         (("--seed", "-1"), 2, "seed must be"),
-        (("--precision", "fp8"), 2, "precision must be one of"),
+        (("--precision", "fp8"), 2, "or one of 32-true"),
         (("--device", "cuda:99"), 2, "torch sees"),
         (("--resume",), 2, "--resume needs the folder"),
         (("--test", "none.csv"), 1, "none.csv"),

@@ -304,3 +304,94 @@ def test_what_is_refused(made, tmp_path):
     (tmp_path / "short.conll").write_text("a\tX\tO\n\nb\tX\tO\n")
     with pytest.raises(LedgerError, match="40 rows"):
         apply_to_file(folder, [(7, "keep")], tmp_path / "d.conll", source=tmp_path / "short.conll")
+
+
+DENSE = """% songs
+@relation 'songs: -C 2'
+@attribute tempo numeric
+@attribute fast {0,1}
+@attribute 'very loud' {no, yes}
+@data
+% the first
+1.5, 1 ,no
+2.5,0,yes
+'3.5',1,?
+4.5,0,no
+"""
+SPARSE = """@relation songs
+@attribute fast {0,1}
+@attribute tempo numeric
+@attribute 'very loud' {no, yes}
+@data
+{0 1, 1 1.5}
+{1 2.5,2 yes}
+{}
+{1 4.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        (DENSE, [("1.5, 1 ,no", "1.5, 0 ,yes"), ("'3.5',1,?", "'3.5',0,yes")]),
+        (SPARSE, [("{0 1, 1 1.5}", "{0 0, 1 1.5, 2 yes}"), ("{}", "{2 yes}")]),
+    ],
+)
+def test_arff(tmp_path, content, changed):
+    (tmp_path / "s.arff").write_text(content)
+    names = ["fast", "very loud"]
+    probs = np.array([[0.1, 0.9], [0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])
+    ledger = errata.audit(
+        str(tmp_path / "s.arff"), label=names, pred_probs=probs, classes=names, task="multilabel", progress=False
+    )
+    folder = ledger.save(tmp_path / "audit", report=False)
+    decisions = [(0, "relabel", "very loud"), (2, "relabel", "very loud"), (3, "keep")]
+    outcome = apply_to_file(folder, decisions, tmp_path / "c.arff")
+    lines = zip(content.split("\n"), (tmp_path / "c.arff").read_text().split("\n"))
+    assert [(a, b) for a, b in lines if a != b] == changed
+    assert outcome.counts["relabelled"] == 2
+    again = apply_to_file(folder, decisions, tmp_path / "d.arff", source=tmp_path / "c.arff")
+    assert again.changed == 0
+    assert (tmp_path / "d.arff").read_bytes() == (tmp_path / "c.arff").read_bytes()
+    less = apply_to_file(folder, [(1, "drop")], tmp_path / "e.arff")
+    assert less.rows_after == 3
+    assert len((tmp_path / "e.arff").read_text().split("\n")) == len(content.split("\n")) - 1
+
+
+def test_labels_in_memory(ledgers):
+    tokens = [["go", "to", "Rome"], ["in", "Rome"]] * 10
+    labels = [["O", "O", "LOC"], ["O", "LOC"]] * 10
+    labels[4] = ["O", "O", "O"]
+    ledger = errata.audit(tokens, labels, task="tokens", folds=4, progress=False)
+    clean = errata.apply(ledger, [(4, "relabel", '["O", "O", "LOC"]'), (1, "drop")], source=(tokens, labels))
+    assert len(clean) == 19
+    assert clean["labels"].loc[4] == ["O", "O", "LOC"]
+    assert clean["tokens"].iloc[1] == ["go", "to", "Rome"]
+    assert clean.provenance[["row", "old", "new"]].values.tolist()[1] == [4, "O", "LOC"]
+    given = [{"boxes": [[0, 0, 10, 10]], "labels": ["cat"]}, {"boxes": [[1, 1, 4, 4]], "labels": ["dog"]}]
+    seen = [{**one, "scores": [0.9]} for one in given]
+    seen[0] = {**seen[0], "labels": ["dog"]}
+    ledger = errata.audit(given, predictions=seen, task="boxes", classes=["cat", "dog"])
+    clean = errata.apply(ledger, "proposed", source=given)
+    assert clean["labels"].tolist() == [["dog"], ["dog"]]
+    assert clean["boxes"].tolist() == [[(0, 0, 10, 10)], [(1, 1, 4, 4)]]
+    masks = np.zeros((2, 4, 4), dtype=np.uint8)
+    probs = np.full((2, 2, 4, 4), 0.5)
+    ledger = errata.audit(masks, pred_probs=probs, task="segmentation", progress=False)
+    area = '[{"label": "1", "box": [1, 1, 3, 3], "runs": "0 4"}]'
+    clean = errata.apply(ledger, [(1, "relabel", area)], source=masks)
+    assert clean["mask"].iloc[1].sum() == 4
+    assert masks.sum() == 0
+
+
+def test_a_correction_can_be_saved(made, tmp_path):
+    clean = errata.apply(made("conll"), [(7, "relabel", '["B-LOC", "O", "O"]')])
+    assert clean["labels"].loc[7] == ["B-LOC", "O", "O"]
+    clean.save(tmp_path / "c.conll")
+    assert (tmp_path / "c.conll").read_text(encoding="utf-8").count("Rome\tX\tB-LOC") == 24
+    with pytest.raises(ParameterError, match="the format of its source"):
+        clean.save(tmp_path / "c.jsonl")
+    ledger = Ledger.load(tmp_path / "ner.conll-audit")
+    (tmp_path / "ner.conll").unlink()
+    with pytest.raises(DataError, match="are not there any more"):
+        errata.apply(ledger, [(7, "keep")])

@@ -265,3 +265,42 @@ def test_the_review_shows_what_a_node_is_linked_with(tmp_path):
     assert content.state == "ready", content.said
     assert "without a label" in content.look(75).values["neighbours"] or "'" in content.look(75).values["neighbours"]
     assert run.metrics["labelled"] == 60
+
+
+def clustered(nodes=400, seed=0):
+    """Nodes of two kinds, linked within their kind mostly; a tenth of them labelled."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(nodes) % 2
+    pairs = rng.integers(0, nodes, size=(2, 8 * nodes))
+    pairs = pairs[:, (y[pairs[0]] == y[pairs[1]]) | (rng.random(8 * nodes) < 0.1)]
+    labels = np.where(rng.random(nodes) < 0.1, y.astype(float), np.nan)
+    return rng.normal(size=(nodes, 4)) + y[:, None], y, labels, pairs
+
+
+@pytest.mark.parametrize("conv", ["gat", "gcn"])
+def test_a_graph_in_parts(tmp_path, conv):
+    """Steps of a few nodes learn as the whole graph does, and predict what one pass would."""
+    x, y, labels, edges = clustered()
+    options = {"system": "gnn-ce", "edges": edges, "hidden": 8, "heads": 2, "dropout": 0.0, "device": "cpu"}
+    run = errata.train(
+        x, labels, model=conv, batch_nodes=64, fanout=[5, 5], epochs=12, out=tmp_path, progress=False, **options
+    )
+    assert (run.predict(x, edges=edges).astype(float) == y).mean() > 0.9
+    assert len(run.ledger) == 400
+    assert (run.ledger.proposed >= 0).all()  # nodes without a label too
+    again = errata.Run.load(tmp_path)
+    p = again.predict_proba(x, edges=edges)
+    again.about.pop("batch_nodes")
+    np.testing.assert_allclose(again.predict_proba(x, edges=edges), p, atol=1e-5)
+
+
+def test_a_graph_in_parts_goes_on_where_it_was_stopped(tmp_path):
+    x, _, labels, edges = clustered(120)
+    options = {"system": "gnn-ce", "edges": edges, "hidden": 8, "heads": 2, "device": "cpu", "progress": False}
+    parts = {"batch_nodes": 50, "fanout": (3, 3), "validation": 0.2}
+    whole = errata.train(x, labels, epochs=4, **parts, **options)
+    errata.train(x, labels, epochs=2, out=tmp_path, **parts, **options)
+    resumed = errata.train(x, labels, epochs=4, out=tmp_path, resume=True, **parts, **options)
+    assert (resumed.ledger.trust[~np.isnan(labels)] == whole.ledger.trust[~np.isnan(labels)]).all()
+    with pytest.raises(errata.errors.ErrataError, match="takes the whole graph"):
+        errata.train(x, labels, batch_nodes=50, **{**options, "system": "erase"})

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import errata
 from errata.errors import DataError, LedgerError
@@ -256,3 +257,38 @@ def test_whole_numbers_from_0_to_10_are_rated_in_argilla(tmp_path):
     assert question["settings"] == {"type": "rating", "options": [{"value": n} for n in range(1, 6)]}
     first = json.loads(paths[0].read_text())[0]
     assert (rows, first["id"], first["suggestions"]["label"]["value"]) == (3, "3", 4)
+
+
+def test_the_rest_of_a_row_is_shown(made, tmp_path):
+    write_items(made["numbers"], tmp_path / "n.json", "label-studio")
+    shown = json.loads((tmp_path / "n.json").read_text())[0]["data"]
+    assert (shown["text"], shown["values"]["rooms"], shown["values"]["age"]) == ("x, 11", "4", "77")
+    write_items(made["sets"], tmp_path / "s.json", "label-studio")
+    assert json.loads((tmp_path / "s.json").read_text())[0]["data"]["values"]["volume"] == "-3"
+
+
+def test_pictures_with_several_labels_have_several_tags_in_cvat(tmp_path):
+    for i in range(6):
+        Image.new("RGB", (20, 16), (40 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    lines = [f"{i}.png,{'a; b' if i % 2 else 'a'}\n" for i in range(6)]
+    (tmp_path / "t.csv").write_text("image,tags\n" + "".join(lines))
+    probs = np.where([[True, i % 2 == 1] for i in range(6)], 0.95, 0.04)
+    probs[3, 1] = 0.02
+    ledger = errata.audit(
+        str(tmp_path / "t.csv"),
+        label="tags",
+        image_column="image",
+        pred_probs=probs,
+        classes=["a", "b"],
+        task="multilabel",
+        progress=False,
+    )
+    folder = ledger.save(tmp_path / "audit", report=False)
+    write_items(folder, tmp_path / "c.xml", "cvat", budget=6)
+    text = (tmp_path / "c.xml").read_text()
+    assert text.count('<tag label="b"') == 2
+    assert read_answers(folder, tmp_path / "c.xml", "cvat") == []
+    (tmp_path / "c.xml").write_text(text.replace(">false<", ">true<"))
+    found = {(a.row, a.action, a.label) for a in read_answers(folder, tmp_path / "c.xml", "cvat")}
+    assert (3, "relabel", "a") in found
+    assert len(found) == 6

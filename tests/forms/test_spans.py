@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errata.errors import DataError
@@ -31,6 +31,7 @@ PIECES = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_fro
 
 
 @pytest.mark.parametrize("name", CODES)
+@settings(deadline=None)
 @given(PIECES)
 def test_spans_come_back(name, pieces):
     code = Code(CODES[name])
@@ -41,6 +42,7 @@ def test_spans_come_back(name, pieces):
     assert code.spans(code.labels(spans, before)) == spans
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(CODES["IOB2"]), max_size=12))
 def test_what_nobody_changed_stays_however_odd_it_is(labels):
     code = Code(CODES["IOB2"])

@@ -15,8 +15,8 @@ from naive_confident import Naive
 
 from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.scores import confident
-from errata.scores._evidence import cutoffs
 from errata.scores.confident import RULES, confident_joint, find_label_issues
+from errata.scores.evidence import cutoffs
 
 FIELDS = ("issues", "self_confidence", "normalized_margin", "predicted", "joint", "thresholds")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from errata.scores._counts import at_least_one_correct, calibrate, prune_quota, round_rows
+from errata.scores.counts import at_least_one_correct, calibrate, prune_quota, round_rows
 
 square = st.integers(2, 6).flatmap(lambda k: arrays(np.int64, (k, k), elements=st.integers(0, 40)))
 

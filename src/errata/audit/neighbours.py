@@ -15,7 +15,7 @@ from errata.audit.trust import shifted_odds
 from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger, Noise
-from errata.scores._consensus import MOST_CLASSES
+from errata.scores.consensus import MOST_CLASSES
 from errata.scores.neighbours import Neighbours, agreement, consensus, nearest, share_right, solve_consensus
 from errata.scores.simifeat import RULES, simifeat
 

@@ -13,7 +13,7 @@ from errata.audit.items import item_ledger, parts_table, pictures_of
 from errata.audit.progress import Progress, Show
 from errata.data.masks import Stack, digest, open_masks, open_pixel_probabilities
 from errata.errors import DataError, ParameterError
-from errata.scores._counts import at_least_one_correct, calibrate
+from errata.scores.counts import at_least_one_correct, calibrate
 from errata.scores.segmentation import ClassSums, contradicted, ordinary, own_probability, regions, softmin
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from errata.audit.shards import SHARD_ROWS, Shard, columns_of, cut, find_files
 from errata.audit.trust import SAMPLE, sharpness, shift_for
 from errata.errors import DataError
 from errata.ledger import Ledger, Noise
-from errata.scores._counts import at_least_one_correct, calibrate, prune_quota
+from errata.scores.counts import at_least_one_correct, calibrate, prune_quota
 from errata.storage import make_folder, write_json
 
 __all__ = ["audit_shards"]

@@ -12,8 +12,8 @@ from errata.audit.shards import Columns, Shard
 from errata.audit.trust import logit_counts, with_shift
 from errata.errors import DataError
 from errata.labels import MISSING
-from errata.scores._blocks import BlockReader
-from errata.scores._evidence import Evidence, confident_class, count_pairs, gather
+from errata.scores.blocks import BlockReader
+from errata.scores.evidence import Evidence, confident_class, count_pairs, gather
 from errata.storage import atomic
 
 __all__ = ["CLEAR", "WORST", "Ends", "Plan", "bins", "labels", "pairs", "sums", "within", "write"]

@@ -16,7 +16,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -40,9 +41,13 @@ _SHARED = {
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function(talk, ...)`` the shared options and the handling of errors."""
 
+    own, groups = _options_of(function)
+
     @functools.wraps(function)
     def run(**options: Any) -> None:
         talk = Talk(**{name: options.pop(name) for name in _SHARED})
+        for name, group in groups.items():
+            options[name] = group(**{field.name: options.pop(field.name) for field in fields(group)})
         code = 0
         with _quiet_libraries(talk):
             try:
@@ -54,7 +59,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         if code:
             raise typer.Exit(code)
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
         for name, kind in _SHARED.items()
@@ -63,6 +67,28 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _options_of(function: Callable[..., None]) -> tuple[list[inspect.Parameter], dict[str, type[Any]]]:
+    """The parameters of a command, those of a group one by one; and the groups, by their parameter's name.
+
+    A group is a dataclass of options (``_options.Reading``), for what several commands have.
+    """
+    found: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]:
+        group = parameter.annotation
+        if not is_dataclass(group):
+            found.append(parameter)
+            continue
+        assert isinstance(group, type)  # said for type checkers
+        groups[parameter.name] = group
+        kinds = get_type_hints(group, include_extras=True)
+        found += [
+            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=kinds[one.name])
+            for one in fields(group)
+        ]
+    return found, groups
 
 
 def _end(talk: Talk, error: BaseException) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,16 @@ import typer
 from errata.errors import ParameterError
 
 __all__ = [
+    "LINES",
+    "NEW_ROWS",
+    "READING",
+    "READING_WITH_CLASSES",
+    "Augment",
+    "BatchSize",
     "Classes",
     "Device",
     "Encoding",
+    "Epochs",
     "Features",
     "Force",
     "Header",
@@ -23,16 +31,22 @@ __all__ = [
     "ImageSize",
     "Kinds",
     "Label",
+    "Lines",
     "Model",
+    "NewRows",
     "OutFolder",
+    "Reading",
+    "ReadingWithClasses",
     "Seed",
     "Separator",
+    "Settings",
     "Source",
+    "TestLabel",
     "TextColumn",
     "Unreadable",
     "assignments",
     "pairs",
-    "reading",
+    "required_out",
     "taken_by",
     "without_images",
 ]
@@ -89,49 +103,123 @@ OutFolder = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier result.")]
 
 
-def reading(
-    features: str | None = None,
-    text: str | None = None,
-    image_column: str | None = None,
-    kinds: list[str] | None = None,
-    unreadable: str = "error",
-    encoding: str | None = None,
-    separator: str | None = None,
-    header: bool = True,
-    image_size: int | None = None,
-    classes: Path | None = None,
-) -> dict[str, Any]:
-    """The reading options as ``errata.read`` takes them; those not given are left out.
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default="by size")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per step.", show_default="by size")]
+TestLabel = Annotated[
+    str | None, typer.Option(help="The label's column in --test, where it has another name.", show_default=False)
+]
+Augment = Annotated[bool, typer.Option(help="Crop and flip images at random while training.")]
 
-    Examples
-    --------
-    >>> reading(features="a, b", kinds=["a=number"])
-    {'features': ['a', 'b'], 'kinds': {'a': 'number'}}
-    """
-    if unreadable not in ("error", "skip"):
-        raise ParameterError(f"--unreadable is 'error' or 'skip'; got '{unreadable}'.")
-    options: dict[str, Any] = {}
-    if features is not None:
-        options["features"] = [name.strip() for name in features.split(",") if name.strip()]
-    if text is not None:
-        options["text"] = text
-    if image_column is not None:
-        options["image_column"] = image_column
-    if kinds:
-        options["kinds"] = {name: str(value) for name, value in pairs(kinds, "--kind", "column=kind").items()}
-    if unreadable != "error":
-        options["unreadable"] = unreadable
-    if encoding is not None:
-        options["encoding"] = encoding
-    if separator is not None:
-        options["separator"] = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
-    if not header:
-        options["header"] = False
-    if image_size is not None:
-        options["image_size"] = image_size
-    if classes is not None:
-        options["classes"] = [line.strip() for line in _lines(classes) if line.strip()]
-    return options
+
+@dataclass(frozen=True)
+class Lines:
+    """How .csv and .tsv are read; as the parameter of a command it stands for its options."""
+
+    encoding: Encoding = None
+    separator: Separator = None
+    header: Header = True
+
+    def given(self) -> dict[str, Any]:
+        """The options as ``errata.read`` takes them; those not given are left out.
+
+        Examples
+        --------
+        >>> Lines(separator="tab").given()
+        {'separator': '\\t'}
+        """
+        found: dict[str, Any] = {}
+        if self.encoding is not None:
+            found["encoding"] = self.encoding
+        if self.separator is not None:
+            found["separator"] = {"tab": "\t", "\\t": "\t"}.get(self.separator, self.separator)
+        if not self.header:
+            found["header"] = False
+        return found
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """How further rows of a known source are read; see ``Lines``."""
+
+    unreadable: Unreadable = "error"
+    encoding: Encoding = None
+    separator: Separator = None
+    header: Header = True
+    image_size: ImageSize = None
+
+    def given(self) -> dict[str, Any]:
+        """As ``Lines.given``."""
+        if self.unreadable not in ("error", "skip"):
+            raise ParameterError(f"--unreadable is 'error' or 'skip'; got '{self.unreadable}'.")
+        found = Lines(self.encoding, self.separator, self.header).given()
+        if self.unreadable != "error":
+            found["unreadable"] = self.unreadable
+        if self.image_size is not None:
+            found["image_size"] = self.image_size
+        return found
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read; see ``Lines``."""
+
+    features: Features = None
+    text: TextColumn = None
+    image_column: ImageColumn = None
+    kind: Kinds = None
+    unreadable: Unreadable = "error"
+    encoding: Encoding = None
+    separator: Separator = None
+    header: Header = True
+    image_size: ImageSize = None
+
+    def given(self) -> dict[str, Any]:
+        """As ``Lines.given``.
+
+        Examples
+        --------
+        >>> Reading(features="a, b", kind=["a=number"]).given()
+        {'features': ['a', 'b'], 'kinds': {'a': 'number'}}
+        """
+        found: dict[str, Any] = {}
+        if self.features is not None:
+            found["features"] = [name.strip() for name in self.features.split(",") if name.strip()]
+        if self.text is not None:
+            found["text"] = self.text
+        if self.image_column is not None:
+            found["image_column"] = self.image_column
+        if self.kind:
+            found["kinds"] = {name: str(value) for name, value in pairs(self.kind, "--kind", "column=kind").items()}
+        rows = NewRows(self.unreadable, self.encoding, self.separator, self.header, self.image_size)
+        return found | rows.given()
+
+
+@dataclass(frozen=True)
+class ReadingWithClasses(Reading):
+    """``Reading``, and the classes' names from a file."""
+
+    classes: Classes = None
+
+    def given(self) -> dict[str, Any]:
+        """As ``Lines.given``."""
+        found = super().given()
+        if self.classes is not None:
+            found["classes"] = [line.strip() for line in _lines(self.classes) if line.strip()]
+        return found
+
+
+LINES, NEW_ROWS, READING, READING_WITH_CLASSES = Lines(), NewRows(), Reading(), ReadingWithClasses()
+"""The defaults of such parameters: nothing said."""
+
+
+def required_out(resume: bool, out: Path | None, whose: str = "run") -> None:
+    """Refuse ``--resume`` without the folder of what is to be resumed."""
+    if resume and out is None:
+        raise ParameterError(f"--resume needs the folder of the earlier {whose}: give --out DIR.")
 
 
 def without_images(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def apply(
         link=link,
         dry_run=dry_run,
         force=force,
-        **options.reading(unreadable=unreadable),
+        **options.NewRows(unreadable=unreadable).given(),
     )
     _show(talk, outcome)
     talk.result(outcome.as_dict())

@@ -134,15 +134,7 @@ def audit(
     ] = None,
     out: options.OutFolder = None,
     force: options.Force = False,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.Reading = options.READING,
 ) -> None:
     """Find the labels that are probably wrong: a ledger with a row per sample, and a report to look at.
 
@@ -175,15 +167,13 @@ def audit(
     from errata.storage import summary
 
     if engine is not None:
-        _in_shards(talk, source, label, pred_probs, features, engine, folds, seed, out, force)
+        _in_shards(talk, source, label, pred_probs, how.features, engine, folds, seed, out, force)
         return
     judged = run is not None and task is None and (method == "ensemble" or (method is None and label is not None))
     if task == "ood" or (run is not None and not judged):
         if run is None:
             raise ParameterError("--task ood scores data against a training run: give its folder with --run DIR.")
-        reading = options.reading(
-            features, text, image_column, kind, unreadable, encoding, separator, header, image_size
-        )
+        reading = how.given()
         scoring = {"run": run, "reference": reference, "seed": seed, "device": device, **reading}
         scoring |= {"method": method or "energy", **options.assignments(settings)}
         _of_kind(talk, source, "ood", scoring, out, force)
@@ -196,7 +186,7 @@ def audit(
         parameters = {**options.assignments(settings), **{k: v for k, v in given.items() if v is not None}}
         _of_kind(talk, source, task, parameters, out, force)
         return
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
+    reading = how.given()
     parameters = options.assignments(settings)
     if group is not None:
         reading["kinds"] = {group: "ignored", **reading.get("kinds", {})}

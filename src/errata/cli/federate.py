@@ -41,10 +41,6 @@ federate = typer.Typer(
 )
 
 System = Annotated[str, typer.Option(help="fedlabel or fedavg; `errata systems --task federated` tells more.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
-]
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds of communication.")]
 Fraction = Annotated[float, typer.Option(min=0, max=1, help="Share of the clients that take part in a round.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last whole round in --out.")]
@@ -67,7 +63,7 @@ def run(
         str | None, typer.Option(help="The column that says whose a row is.", show_default=False)
     ] = None,
     system: System = "fedlabel",
-    settings: Settings = None,
+    settings: options.Settings = None,
     rounds: Rounds = 20,
     fraction: Fraction = 1.0,
     labelled: Annotated[
@@ -87,15 +83,7 @@ def run(
     device: options.Device = "auto",
     out: options.OutFolder = None,
     resume: Resume = False,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.Reading = options.READING,
 ) -> None:
     """Train over clients on this machine: simulated ones, those that a column names, or a folder of clients.
 
@@ -115,9 +103,8 @@ def run(
     from errata.engine.run import FILES
 
     parameters = options.assignments(settings)
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
-    if resume and out is None:
-        raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
+    reading = how.given()
+    options.required_out(resume, out)
     from errata.data.clients import read_clients
 
     given = read_clients(
@@ -158,11 +145,18 @@ def run(
     talk.say(f"\nNext: errata predict {folder} SOURCE --out predictions.csv, or errata review {folder}/clients/NAME")
 
 
-_HOW = """Where the SuperLink is, and errata installed beside it and beside each SuperNode:
+_HOW = """Where the SuperLink is, and where each client is, with errata installed:
+
   flower-superlink --insecure --disable-runtime-dependency-installation
-  flower-supernode --insecure --superlink HOST:8000 --node-config 'source="visits.csv" label="diagnosis" out="mine"'
+  flower-supernode --insecure --superlink HOST:8000 --node-config CONFIG
   flwr run {app} SUPERLINK
-Run the app again to go on from the last whole round. Without --insecure both sides need TLS; see their --help."""
+
+CONFIG says where a client's data are, and its folder:
+
+  'source="visits.csv" label="diagnosis" out="mine" name="Oslo"'
+
+Run the app again to go on from the last whole round. Without --insecure both
+sides need TLS; see their --help."""
 
 
 @federate.command("serve")
@@ -172,7 +166,7 @@ def serve(
     source: options.Source,
     label: options.Label = None,
     system: System = "fedlabel",
-    settings: Settings = None,
+    settings: options.Settings = None,
     rounds: Rounds = 20,
     clients: Annotated[int, typer.Option(min=1, help="Clients that must be there for a round to begin.")] = 2,
     fraction: Fraction = 1.0,
@@ -201,15 +195,7 @@ def serve(
     device: options.Device = "auto",
     out: options.OutFolder = None,
     resume: Resume = False,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.Reading = options.READING,
 ) -> None:
     """Be the server of a real federation. SOURCE is its own data: labelled rows like the clients', to measure on.
 
@@ -229,9 +215,8 @@ def serve(
     from errata.engine.run import FILES
 
     parameters = options.assignments(settings)
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
-    if resume and out is None:
-        raise ParameterError("--resume needs the folder of the earlier server: give --out DIR.")
+    reading = how.given()
+    options.required_out(resume, out, "server")
     shared: dict[str, Any] = {
         "system": system,
         "rounds": rounds,
@@ -291,15 +276,7 @@ def join(
     wait_for: WaitFor = 600,
     device: options.Device = "auto",
     out: options.OutFolder = None,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.Reading = options.READING,
 ) -> None:
     """Take part in a federation with the data at hand. They stay here, and so does the ledger that is made of them.
 
@@ -310,7 +287,7 @@ def join(
     from errata.cli._show import ledger_panel
     from errata.engine.federated import join as take_part
 
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
+    reading = how.given()
     hint = "It is another result, not a client's; choose another --out."
     folder = output_folder(talk, out, f"{stem_of(source)}-client", taken_by=("run.json", "model.pt"), hint=hint)
     talk.on_interrupt = f"Left the federation. To come back, run the same command with --out {folder}."

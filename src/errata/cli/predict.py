@@ -39,11 +39,7 @@ def predict(
     proba: Annotated[bool, typer.Option("--proba", help="Add a column of probabilities per class.")] = False,
     device: options.Device = "auto",
     force: options.Force = False,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.NewRows = options.NEW_ROWS,
 ) -> None:
     """Predict the class of each row of a source: a table of row, prediction and confidence.
 
@@ -65,13 +61,11 @@ def predict(
     from errata.kinds import kind_of
 
     if predicts_files(run):
-        _predict_into(talk, Run.load(run, device=device), source, out, force, unreadable)
+        _predict_into(talk, Run.load(run, device=device), source, out, force, how.unreadable)
         return
     output_file(out, FORMATS, force=force)
     trained = Run.load(run, device=device)
-    reading = options.reading(
-        unreadable=unreadable, encoding=encoding, separator=separator, header=header, image_size=image_size
-    )
+    reading = how.given()
     room = kind_of(trained.about.get("task")).load_room()
     if hasattr(room, "predict_table"):  # rows are read and predicted one by one
         reading = {**options.without_images(reading), "note": talk.note, "progress": talk.progress}

@@ -66,29 +66,19 @@ def prune(
         list[str] | None, typer.Option("--set", help="Of the trainings, name=value: lr=0.05; repeatable.")
     ] = None,
     model: options.Model = "auto",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default="by size")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.", show_default="by size")] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
     test: Annotated[
         str | None,
         typer.Option(help="A source with right labels, to measure teacher and student on.", show_default=False),
     ] = None,
-    test_label: Annotated[
-        str | None, typer.Option(help="The label's column in --test, where it has another name.", show_default=False)
-    ] = None,
+    test_label: options.TestLabel = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
-    augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
+    augment: options.Augment = True,
     out: options.OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out where an earlier call was stopped.")] = False,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
+    how: options.Reading = options.READING,
 ) -> None:
     """Keep a part of the data, and train on it with the soft labels of a teacher of all the data.
 
@@ -105,12 +95,10 @@ def prune(
     from errata.data import read
     from errata.engine import compression
     from errata.engine.run import FILES
-    from errata.errors import ParameterError
 
-    if resume and out is None:
-        raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
+    options.required_out(resume, out)
     parameters = options.assignments(settings)
-    reading = options.reading(features, text, image_column, kind, unreadable, encoding, separator, header, image_size)
+    reading = how.given()
     chosen = _score(score)
     weight = _alpha(alpha)
     data = read(source, label, **reading)

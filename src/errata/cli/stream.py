@@ -34,17 +34,12 @@ def stream(
     system: Annotated[
         str, typer.Option(help="The system's slug; `errata systems --task streams` lists them.")
     ] = "ihomer",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
-    ] = None,
+    settings: options.Settings = None,
     events: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default="all")] = None,
     seed: options.Seed = 0,
     out: options.OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out with a run that was stopped.")] = False,
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
+    how: options.Lines = options.LINES,
 ) -> None:
     """Predict each event of a stream, measure, then learn it; the ledger has a row per event.
 
@@ -63,9 +58,8 @@ def stream(
     if systems.card(system).task != "streams":
         raise ParameterError(f"'{system}' does not learn from streams: `errata train SOURCE --system {system}`.")
     parameters = options.assignments(settings)
-    if resume and out is None:
-        raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
-    reading = options.reading(encoding=encoding, separator=separator, header=header)
+    options.required_out(resume, out)
+    reading = how.given()
     opened = streams.read(source, label, **reading)
     for sentence in opened.describe():
         talk.note(sentence)

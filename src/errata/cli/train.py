@@ -25,13 +25,10 @@ def train(
     source: options.Source,
     label: options.Label = None,
     system: Annotated[str, typer.Option(help="The system's slug; `errata systems` lists them.")] = "elr",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyper-parameter, name=value; repeatable. `errata systems SLUG` lists them."),
-    ] = None,
+    settings: options.Settings = None,
     model: options.Model = "auto",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default="by size")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.", show_default="by size")] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
     validation: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the (noisy) labels held out to watch.")
     ] = 0.0,
@@ -41,10 +38,7 @@ def train(
     test: Annotated[
         str | None, typer.Option(help="A source with right labels, to measure on after training.", show_default=False)
     ] = None,
-    test_label: Annotated[
-        str | None,
-        typer.Option(help="The label's column in --test, where it has another name.", show_default=False),
-    ] = None,
+    test_label: options.TestLabel = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many GPUs (or CPU processes) train together.")] = 1,
@@ -56,23 +50,14 @@ def train(
             show_default="32-true",
         ),
     ] = None,
-    augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
+    augment: options.Augment = True,
     epoch_rows: Annotated[
         int | None,
         typer.Option(min=1, help="Rows of an epoch: a random subset, equal by class.", show_default="all"),
     ] = None,
     out: options.OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    features: options.Features = None,
-    text: options.TextColumn = None,
-    image_column: options.ImageColumn = None,
-    kind: options.Kinds = None,
-    unreadable: options.Unreadable = "error",
-    encoding: options.Encoding = None,
-    separator: options.Separator = None,
-    header: options.Header = True,
-    image_size: options.ImageSize = None,
-    classes: options.Classes = None,
+    how: options.ReadingWithClasses = options.READING_WITH_CLASSES,
 ) -> None:
     """Train a model in spite of wrong labels; the run's folder gets the model, the metrics and the ledger.
 
@@ -89,15 +74,11 @@ def train(
     from errata import engine, systems
     from errata.data import read
     from errata.engine.run import FILES
-    from errata.errors import ParameterError
 
     systems.card(system)
     parameters = options.assignments(settings)
-    if resume and out is None:
-        raise ParameterError("--resume needs the folder of the earlier run: give --out DIR.")
-    reading = options.reading(
-        features, text, image_column, kind, unreadable, encoding, separator, header, image_size, classes
-    )
+    options.required_out(resume, out)
+    reading = how.given()
     room = engine.room_of(system)
     if room is None:
         data = read(source, label, **reading)

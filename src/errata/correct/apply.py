@@ -135,8 +135,10 @@ def apply(
     decisions : a table (DataFrame, list of dicts or tuples, .csv, .tsv, .jsonl or .parquet file) of row, action (keep,
         relabel or drop) and label, and if you like reviewer, when, note; a review's ``decisions.sqlite`` or its folder;
         "proposed" to accept the ledger's own proposals for its issues. By default, for a ledger's folder, the review's
-        record in it. Rows that are skipped or not mentioned stay as they are.
-    source : the data that the ledger was made from: a DataFrame, ``Data``, a file or a folder; by default the ledger's
+        record in it. Rows that are skipped or not mentioned stay as they are. Where rows have no class each, the label
+        is the whole new one as text, see ``errata.forms``
+    source : the data that the ledger was made from: a DataFrame, ``Data``, a file or a folder; by default the ledger's.
+        Of tokens, boxes and masks also these in memory, see ``errata.forms.form_of``
     label : the label's column; by default as the ledger or the data tell
     drop : whether rows decided to be dropped are left out; else they stay, with the label they have
     soft : add a column of probability per class, ``p_<class>``: 1 for a label that was decided on, else as the ledger
@@ -151,7 +153,8 @@ def apply(
     Corrected
         a ``pandas.DataFrame`` whose index is the row in the source (of a DataFrame, its own index), with ``provenance``
         (row, old, new, who, when, why), ``counts`` and ``save(path)``. Labels are class names; a DataFrame's column
-        keeps its type.
+        keeps its type. Where rows have no class each, its columns are the labels alone: ``tokens`` and ``labels``;
+        ``image``, ``boxes`` and ``labels``; ``image`` and ``mask``; or ``label``.
 
     Raises
     ------

@@ -150,6 +150,7 @@ def _save_items(
 ) -> Outcome:
     from errata.correct.other_labels import correct_file
 
+    check_ending(out, place)
     check_out(out, place, force=force)
     how: dict[str, Any] = {"label": origin.label, "reading": origin.reading, "dry_run": False}
     return correct_file(origin.ledger, decided, place, out, drop=drop, new_classes=new_classes, **how)

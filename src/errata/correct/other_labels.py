@@ -97,10 +97,8 @@ def correct_file(
     known = form_of(ledger)
     if known is None:
         raise DataError("The ledger's rows have a class each.")
-    if ending_of(place) == ".arff":
-        raise DataError(
-            f"{place}: ARFF files are not corrected. Write the data as .csv, .jsonl or .parquet and audit these."
-        )
+    if isinstance(known, SetsForm) and ending_of(place) == ".arff":
+        return _correct_arff(ledger, known, decided, place, out, drop, dry_run)
     if isinstance(known, SetsForm) and columns_of_sets(known, label, _columns(place, reading)):
         how: dict[str, Any] = {"drop": drop, "new_classes": new_classes, "dry_run": dry_run}
         return correct_columns(known, decided, place, out, reading, **how)
@@ -109,6 +107,17 @@ def correct_file(
     opened = open_source(place, label, {**reading, "classes": labelled(known)}, plan_.classes)
     opened.speller = speller(known, opened)
     return write_plan(plan_, opened, out, dry_run=dry_run, notes=decided.notes)
+
+
+def _correct_arff(
+    ledger: Ledger, known: SetsForm, decided: Decided, place: Path, out: Path | None, drop: bool, dry_run: bool
+) -> Outcome:
+    from errata.correct.arff import ArffFile, ArffSets
+
+    source = ArffFile(place, known.names)
+    form, earlier = ArffSets(ledger, source.labels), Provenance.read(provenance_of(place))
+    plan = plan_items(form, decided, source, drop=drop, earlier=earlier)
+    return carry_out(plan, source, form, out, earlier=earlier, dry_run=dry_run, notes=decided.notes)
 
 
 def _columns(place: Path, reading: Mapping[str, Any]) -> list[str]:

@@ -12,12 +12,12 @@ from errata.data.delimited_rows import open_bytes
 from errata.data.told import BROKEN_FILE, reason
 from errata.errors import DataError
 
-__all__ = ["Attribute", "Header", "Row", "number_of", "open_arff", "place_of"]
+__all__ = ["ENTRY", "TOKEN", "Attribute", "Header", "Row", "number_of", "open_arff", "place_of"]
 
 NUMBERS = ("numeric", "real", "integer")
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^\s{]+(?=\s*\{)|\S+)\s*(.+)$", re.I)
-_TOKEN = re.compile(r"\s*('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^,'\"][^,]*?|)\s*(?:(,)|$)")
-_ENTRY = re.compile(r"\s*(\d+)\s+('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^,'\"\s][^,]*?)\s*(?:,|$)")
+TOKEN = re.compile(r"\s*('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^,'\"][^,]*?|)\s*(?:(,)|$)")
+ENTRY = re.compile(r"\s*(\d+)\s+('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^,'\"\s][^,]*?)\s*(?:,|$)")
 _WEIGHT = re.compile(r",\s*\{[^{},]*\}\s*$")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -185,7 +185,7 @@ def _sparse(text: str, number: int, width: int, source: str) -> dict[int, str | 
             return _inside(found, len(entries), number, width, source)
     start, count = 0, 0
     while start < len(inner):
-        entry = _ENTRY.match(inner, start)
+        entry = ENTRY.match(inner, start)
         if entry is None:
             raise DataError(
                 f"{source}, line {number}: expected 'place value' between commas in a sparse row; found "
@@ -212,7 +212,7 @@ def _split(text: str, number: int, source: str) -> list[str | None]:
     values: list[str | None] = []
     start = 0
     while True:
-        found = _TOKEN.match(text, start)
+        found = TOKEN.match(text, start)
         if found is None:
             raise DataError(f"{source}, line {number}: a quoted value never ends, near {text[start : start + 40]!r}.")
         values.append(None if found[1] == "?" else _unquoted(found[1]))

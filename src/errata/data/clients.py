@@ -21,7 +21,16 @@ from errata.data.reading import ENDINGS, read
 from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
 
-__all__ = ["Clients", "client_folders", "deal_out", "dirichlet_partition", "hide_labels", "read_clients"]
+__all__ = [
+    "Clients",
+    "by_classes",
+    "client_folders",
+    "deal_out",
+    "dirichlet_partition",
+    "hide_labels",
+    "one_place",
+    "read_clients",
+]
 
 UNLABELLED = frozenset({"unlabelled", "unlabeled"})
 """Classes of these names are no classes: their rows have no label."""
@@ -301,7 +310,7 @@ def _places(source: Any) -> dict[str, Any]:
 def _from_places(
     places: Mapping[str, Any], label: Any, classes: Sequence[Any] | None, source: str, reading: dict[str, Any]
 ) -> Clients:
-    read_in = {name: _one_place(place, label, reading) for name, place in places.items()}
+    read_in = {name: one_place(place, label, reading) for name, place in places.items()}
     kinds = {d.kind for d in read_in.values()}
     if len(kinds) > 1:
         told = ", ".join(f"{name}: {d.kind}" for name, d in list(read_in.items())[:4])
@@ -311,12 +320,19 @@ def _from_places(
         if not every:
             raise DataError(f"No client of {source} has a label; at least one needs some.")
         classes = ClassLabels.encode(np.array(every, dtype=object), name="label").classes
-    data = [_by_classes(d, list(classes)) for d in read_in.values()]
+    data = [by_classes(d, list(classes)) for d in read_in.values()]
     notes = [f"{source}: a folder of clients, {', '.join(list(places)[:8])}{' ...' if len(places) > 8 else ''}."]
     return Clients(list(places), data, list(classes), source, notes=notes)
 
 
-def _one_place(place: Any, label: Any, reading: dict[str, Any]) -> Data:
+def one_place(place: Any, label: Any, reading: dict[str, Any]) -> Data:
+    """Read one client's data; where the column of the labels is not there, all its rows are without one.
+
+    Parameters
+    ----------
+    place, label : see ``errata.read``
+    reading : options of it
+    """
     try:
         return _without_unlabelled(read(place, label, **reading))
     except UnknownNameError as error:
@@ -330,7 +346,14 @@ def _one_place(place: Any, label: Any, reading: dict[str, Any]) -> Data:
         return read(place, False, **{**reading, "kinds": {**(reading.get("kinds") or {}), label: "ignored"}})
 
 
-def _by_classes(data: Data, classes: list[Any]) -> Data:
+def by_classes(data: Data, classes: list[Any]) -> Data:
+    """The same rows, their labels encoded by a federation's classes.
+
+    Raises
+    ------
+    UnknownNameError
+        where a label is none of them
+    """
     if data.labels is None:
         return data.with_labels(ClassLabels(np.full(len(data), MISSING, dtype=np.int64), classes))
     place = {str(c): i for i, c in enumerate(classes)}

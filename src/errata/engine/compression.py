@@ -13,8 +13,10 @@ from errata.engine.distilling import LITTLE, TEACHER, Distilling, Work
 from errata.engine.fit import check_settings
 from errata.engine.pruned import complete
 from errata.engine.pruning import Choice
-from errata.engine.run import Run
+from errata.engine.run import FILES, Run
+from errata.engine.training import read_labelled, split_options
 from errata.errors import DataError, ErrataError, ParameterError
+from errata.storage import claim_folder
 from errata.systems.compression.kd_pruning import KnowledgeDistillation
 
 __all__ = ["PrunedRun", "load", "read", "train"]
@@ -130,19 +132,17 @@ def train(
     >>> int(run.ledger.columns["kept"].sum()), bool((run.predict(x) == (x[:, 0] > 0)).mean() > 0.9)
     (50, True)
     """
-    from errata.engine.training import _claim, _read, split_options
-
     choice = Choice(keep, score if isinstance(score, str) else np.asarray(score), easy, class_balanced, cut, seed)
     _check(alpha, tau, equal, cached, teacher, choice)
     check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
     reading, settings = split_options(rest, KnowledgeDistillation)
-    folder = _claim(out, resume)
+    folder = claim_folder(out, resume, taken_by=FILES)
     if folder is not None and not resume and (folder / TEACHER).exists():
         raise ErrataError(
             f"{folder} already holds a teacher, and nothing is overwritten. Choose another folder, or go on with that "
             "training: resume=True (--resume on the command line)."
         )
-    data = _read(source, y, label, reading)
+    data = read_labelled(source, y, label, reading)
     work = Work(
         data,
         choice,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,66 @@ from errata.engine.evaluation import scores
 from errata.engine.fit import resolve_device
 from errata.engine.run import Run, load_state, read_about, read_json
 from errata.errors import DataError, LoadError
+from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.models import graphs as networks
 from errata.parts import Graph, NodeSystem
+from errata.parts.neighbour_sampling import NodeBatches
 
-__all__ = ["GraphRun", "node_probabilities"]
+__all__ = ["GraphRun", "Parts", "node_probabilities"]
 
 
-def node_probabilities(system: NodeSystem, graph: Graph, device: str) -> np.ndarray:
-    """(N, K) float32 class probabilities of every node; the system stays in the mode and on the device it was in."""
+def node_probabilities(system: NodeSystem, graph: Graph, device: str, parts: Parts | None = None) -> np.ndarray:
+    """(N, K) float32 class probabilities of every node; the system stays in the mode and on the device it was in.
+
+    Parameters
+    ----------
+    parts : go through the graph in parts, each with all that lies within reach of its nodes; the same but for rounding
+    """
     place, home, mode = torch.device(resolve_device(device)), system.device, system.training
     system.to(place).eval()
     try:
         with torch.no_grad():
+            if parts is not None:
+                return _in_parts(system, graph, place, parts)
             moved = Graph(graph.x.to(place), graph.edge_index.to(place))
             found: Tensor = system.predict_step(moved)
             return found.float().cpu().numpy()
     finally:
         system.to(home).train(mode)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How a graph is gone through in parts.
+
+    Parameters
+    ----------
+    batch_nodes : nodes of a step
+    fanout : for each layer of the network how many neighbours of a node are looked at in training
+    """
+
+    batch_nodes: int
+    fanout: tuple[int, ...] = (10, 10)
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> Parts | None:
+        """What a run was trained with; None for the whole graph at a time."""
+        return cls(about["batch_nodes"], tuple(about["fanout"])) if about.get("batch_nodes") else None
+
+
+def _in_parts(system: NodeSystem, graph: Graph, place: torch.device, parts: Parts) -> np.ndarray:
+    # a step more than the network has layers: a convolution looks at how many neighbours its neighbours have
+    everything: Any = (None,) * (len(parts.fanout) + 1)
+    labels = torch.full((len(graph.x),), MISSING)
+    flow = NodeBatches(
+        graph.x, graph.edge_index, labels, batch_nodes=parts.batch_nodes, fanout=everything, shuffle=False
+    )
+    found = []
+    for batch in flow:
+        moved = Graph(batch.x.x.to(place), batch.x.edge_index.to(place))
+        found.append(system.predict_step(moved)[: len(batch.y)].float().cpu().numpy())
+    return np.concatenate(found)
 
 
 class GraphRun(Run):
@@ -83,7 +126,7 @@ class GraphRun(Run):
 
     def _probabilities(self, data: GraphData) -> np.ndarray:
         graph = Graph(self.encoder.encode(data), torch.from_numpy(data.edges))
-        return node_probabilities(self.system, graph, self.device)
+        return node_probabilities(self.system, graph, self.device, Parts.of(self.about))
 
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module | None = None, device: str = "auto") -> GraphRun:

@@ -5,8 +5,8 @@ What ``errata.train`` and ``errata audit`` hand over for systems of the kind "gr
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,25 @@ from errata.data.graph_encoder import NodeEncoder
 from errata.data.graphs import GraphData, read
 from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import plain
+from errata.engine.conduct import Conduct, announce, split_named, system_class
 from errata.engine.evaluation import scores
-from errata.engine.fit import Fitted, check_settings, fit
-from errata.engine.graph_run import GraphRun, node_probabilities
+from errata.engine.fit import Fitted
+from errata.engine.graph_run import GraphRun, Parts, node_probabilities
 from errata.engine.randomness import isolated_randomness, mixed_seed
 from errata.engine.run import FORMAT, versions
 from errata.engine.task import fingerprint, hold_out
-from errata.engine.training import _check as check_choices
-from errata.engine.training import _claim as claim_folder
+from errata.engine.training import keyword_options
 from errata.errors import ParameterError, UnknownNameError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.models import graphs as networks
 from errata.parts import Batch, Graph, NodeSystem, graph_batch
-from errata.storage import write_json
+from errata.parts.neighbour_sampling import NodeBatches
 
 __all__ = ["GraphRun", "load", "read", "train"]
 
 EPOCHS = {"erase": 100}
+FEWEST_EPOCHS = 5  # where an epoch has several steps
 MOST_EPOCHS = 200
 """Epochs, each of one step, where the user does not say."""
 
@@ -63,6 +64,8 @@ def train(
     resume: bool = False,
     progress: bool = True,
     deterministic: bool = True,
+    batch_nodes: int | None = None,
+    fanout: Sequence[int] = (10, 10),
     **rest: Any,
 ) -> GraphRun:
     """Train a system on a graph whose nodes' labels may be wrong; see ``errata.train`` for what is not said here.
@@ -74,8 +77,11 @@ def train(
     label : the column or array of the labels
     model : "auto" or "gat" (graph attention), "gcn" (graph convolution), or a network of your own from a
         ``errata.parts.Graph`` to what the system takes
-    epochs : each one step over the whole graph
+    epochs : each one step over the whole graph, or all steps of ``batch_nodes``
     validation : the share of the training nodes held out; their labels are as noisy as the others
+    batch_nodes, fanout : for graphs too large for one pass, with systems that can ("gnn-ce"): steps of so many nodes,
+        each with at most so many neighbours of every node, for each layer of the network; every node has its turn in an
+        epoch. Predictions look at all neighbours.
     devices : 1; a step takes the whole graph, so there is nothing to divide
     **rest : options of ``errata.data.graphs.read``; of the network: hidden, heads, dropout, width; and
         hyper-parameters of the system
@@ -97,15 +103,16 @@ def train(
     >>> len(run.ledger), run.ledger.kind.rows
     (60, 'nodes')
     """
-    check_choices(validation, select, seed)
+    how = Conduct(validation, select, seed, device, 1, precision, out, resume, progress, deterministic)
+    how.check(epochs)
     if devices != 1:
         raise ParameterError(f"A step takes the whole graph, so there is nothing to divide; got devices={devices!r}.")
-    check_settings(1 if epochs is None else epochs, device, 1, precision, resume, out)
-    kind = _system_class(system)
-    reading, network, settings = split_options(rest, kind)
+    known = ", ".join(card.slug for card in systems.list_systems(task="graphs"))
+    kind = system_class(system, NodeSystem, f"Expected a system for graphs ({known}), or a NodeSystem of your own")
+    reading, network, settings = split_named(rest, kind, keyword_options(read), NETWORK)
     data = read(source, y if y is not None else label, **reading)
     classes = data.require_labels().classes
-    folder = claim_folder(out, resume)
+    folder = how.claim()
     held = hold_out(data.given, validation, seed)
     given = data.given.copy()
     given[held] = MISSING
@@ -114,32 +121,46 @@ def train(
     with isolated_randomness(mixed_seed(seed, 0)):  # systems may draw weights of their own
         built, spec = _network(model, kind, graph.x.shape[1], len(classes), network, settings, mixed_seed(seed, 1))
         made = kind(built, len(classes), len(data), **settings)
+    parts = _parts(batch_nodes, fanout, kind)
     steps = epochs if epochs is not None else EPOCHS.get(kind.card.slug, MOST_EPOCHS)
-    about = _describe(made, data, encoder, spec, epochs=steps, validation=validation, select=select, seed=seed)
-    if folder is not None and not (folder / "run.json").exists():
-        write_json(folder / "run.json", {**about, "finished": False})
+    if epochs is None and parts is not None:
+        steps = max(FEWEST_EPOCHS, -(-steps // -(-len(data) // parts.batch_nodes)))
+    told = {"validation": validation, "select": select, "seed": seed} | ({} if parts is None else asdict(parts))
+    about = _describe(made, data, encoder, spec, epochs=steps, **told)
+    announce(folder, about)
     trained = np.flatnonzero(given != MISSING)
     facts = f"{fingerprint(graph.x, given, trained)}, {_edges_print(data)}"
     watched = np.full(len(data), MISSING)
     watched[held] = data.given[held]
-    fitted = fit(
+    fitted = how.fit_system(
         made,
-        _Whole(graph, given),
+        _batches(graph, given, parts, seed),
+        folder,
         epochs=steps,
-        validation=_Whole(graph, watched) if len(held) else None,
-        seed=seed,
-        device=device,
-        precision=precision,
-        out=folder,
-        resume=resume,
-        identity={"classes": classes, "data": facts, "model": spec, "seed": seed},
-        progress=progress,
-        deterministic=deterministic,
+        validation=_batches(graph, watched, parts, seed, held) if len(held) else None,
+        identity={"classes": classes, "data": facts, "model": spec, "seed": seed}
+        | ({} if parts is None else {"parts": [parts.batch_nodes, *parts.fanout]}),
     )
     run = _finish(made, data, encoder, graph, held, fitted, about, select, device)
     if folder is not None:
         run.save(folder)
     return run
+
+
+def _parts(batch_nodes: int | None, fanout: Sequence[int], kind: type[NodeSystem]) -> Parts | None:
+    if batch_nodes is None:
+        return None
+    if not kind.in_parts:
+        raise ParameterError(f"'{kind.card.slug}' takes the whole graph at each step; batch_nodes= is for 'gnn-ce'.")
+    return Parts(int(batch_nodes), tuple(fanout))
+
+
+def _batches(graph: Graph, labels: np.ndarray, parts: Parts | None, seed: int, nodes: np.ndarray | None = None) -> Any:
+    if parts is None:
+        return _Whole(graph, labels)
+    y = torch.from_numpy(labels)
+    more: dict[str, Any] = {"seed": seed, "nodes": nodes, "shuffle": nodes is None}
+    return NodeBatches(graph.x, graph.edge_index, y, batch_nodes=parts.batch_nodes, fanout=parts.fanout, **more)
 
 
 class _Whole:
@@ -162,35 +183,6 @@ def _edges_print(data: GraphData) -> str:
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------
-
-
-def _system_class(system: str | type[NodeSystem]) -> type[NodeSystem]:
-    found = systems.load(system) if isinstance(system, str) else system
-    if not (isinstance(found, type) and issubclass(found, NodeSystem)):
-        known = ", ".join(card.slug for card in systems.list_systems(task="graphs"))
-        raise ParameterError(f"Expected a system for graphs ({known}), or a NodeSystem of your own; got {system!r}.")
-    return found
-
-
-def split_options(
-    rest: Mapping[str, Any], kind: type[NodeSystem]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Tell the options of reading from those of the network and the system's hyper-parameters.
-
-    Raises
-    ------
-    UnknownNameError
-        for a name that is none of them
-    """
-    reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    own = [name for name in kind.hyperparameters() if name != "views"]
-    for name in rest:
-        if name not in (*reading, *NETWORK, *own):
-            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*own, *NETWORK, *reading])
-    parts: tuple[dict[str, Any], ...] = ({}, {}, {})
-    for name, value in rest.items():
-        parts[0 if name in reading else 1 if name in NETWORK else 2][name] = value
-    return parts[0], parts[1], parts[2]
 
 
 def _network(
@@ -277,7 +269,7 @@ def _finish(
     if fitted.best_weights:
         weights = {"last": {k: v.clone() for k, v in weights_of(system).items()}, "best": fitted.best_weights}
         system.load_state_dict(weights[select], strict=False)  # all but the per-node memories
-    predicted = node_probabilities(system, graph, device)
+    predicted = node_probabilities(system, graph, device, Parts.of(about))
     data.proposed = np.where(given != MISSING, ledger.proposed, predicted.argmax(1))
     last = fitted.history[-1] if fitted.history else {}
     train = np.setdiff1d(np.flatnonzero(given != MISSING), held)

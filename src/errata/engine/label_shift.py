@@ -18,6 +18,7 @@ import torch
 from errata import systems
 from errata.charts import Chart
 from errata.engine.checkpoints import load_tensors, save_tensors
+from errata.engine.conduct import settings_of
 from errata.engine.run import Run
 from errata.errors import ErrataError, LoadError, ParameterError, UnknownNameError
 from errata.labels import MISSING, ClassLabels
@@ -106,16 +107,13 @@ def train(
         num_classes, num_bins=num_bins, solver=solver, clip=clip, random_state=options.get("seed", 0)
     )
     core._check(len(data.require_labels().classes), len(data))
-    parameters = inspect.signature(training.train).parameters
-    known = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    told = {name: options.get(name, default) for name, default in known.items()}
+    told = training.filled(options)
     told |= {"system": "ce", "label": None, "validation": validation, "select": select if validation else "last"}
-    rest = {name: value for name, value in options.items() if name not in known}
-    trainable = [name for name in systems.load("ce").hyperparameters() if name != "views"]
-    for name in rest:
+    trainable = settings_of(systems.load("ce"))
+    for name in told["rest"]:
         if name not in trainable:
-            raise UnknownNameError("option of training 'lls'", name, ["domain", *OWN, *trainable, *known])
-    run, folder = training.train_classes(data, None, **{**told, "rest": rest})
+            raise UnknownNameError("option of training 'lls'", name, ["domain", *OWN, *trainable, *told])
+    run, folder = training.train_classes(data, None, **told)
     own = {"num_classes": num_classes, "num_bins": num_bins, "solver": solver, "clip": clip}
     made = ShiftRun.of(run, core, data, {**own, "domain": domain if isinstance(domain, str) else data.label_name})
     truth = _truth(given, label, data)

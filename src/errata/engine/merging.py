@@ -20,11 +20,11 @@ from errata.engine.merging_inputs import PairedBatches, check_networks, joint_la
 from errata.engine.merging_ledger import merge_ledger
 from errata.engine.randomness import isolated_randomness
 from errata.engine.run import FILES, FORMAT, Run, versions
-from errata.errors import DataError, ErrataError, ParameterError, UnknownNameError
+from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.parts import System
 from errata.parts.merging.blocks import class_layout
 from errata.parts.merging.probe import linear_probe
-from errata.storage import make_folder
+from errata.storage import claim_folder
 
 __all__ = ["MergedRun", "load", "merge", "read", "train"]
 
@@ -130,7 +130,7 @@ def merge(
     runs = tuple(Run.load(run, device="cpu") if not isinstance(run, Run) else run for run in (a, b))
     one, other = runs
     check_networks(one, other)
-    folder = _claim(out)
+    folder = claim_folder(out, False, taken_by=FILES, goes_on=False)
     names = named_alike(one.classes, other.classes)
     wanted = (label if label is not None else one.about.get("label")) if probe else None
     parts = read_sources(one, other, data, wanted, dict(reading or {}))
@@ -181,18 +181,6 @@ def merge(
     if folder is not None:
         made.save(folder)
     return made
-
-
-def _claim(out: str | Path | None) -> Path | None:
-    if out is None:
-        return None
-    folder = Path(out)
-    taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
-    if taken:
-        raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. Choose another folder."
-        )
-    return make_folder(folder)
 
 
 def _describe(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from errata import systems
 from errata.data import encoder_for, loader, tokenizer_of
 from errata.data import read as read_items
 from errata.data.encoders import ArrayEncoder
 from errata.data.multilabel_reading import MultiLabelData, read_multilabel
 from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import plain
+from errata.engine.conduct import Conduct, announce, split_named, system_class
 from errata.engine.evaluation import predict_proba
-from errata.engine.fit import Fitted, check_settings, fit, resolve_device
+from errata.engine.fit import Fitted, resolve_device
 from errata.engine.multilabel_run import MultiLabelRun
 from errata.engine.randomness import isolated_randomness, mixed_seed
 from errata.engine.recipes import Recipe, recipe_for
 from errata.engine.run import FORMAT, versions
-from errata.engine.task import Renumbered, build_network, workers_for
-from errata.engine.training import announce, check_choices, claim_folder
-from errata.errors import DataError, ParameterError, UnknownNameError
+from errata.engine.task import Renumbered, Task, build_network, workers_for
+from errata.engine.training import keyword_options
+from errata.errors import DataError
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.parts import MultiLabelSystem
@@ -40,6 +39,10 @@ LEARNING_RATE = 1e-3
 
 SMALLEST_BATCH = 32
 """Temperature, re-balance factor and mixup of PU-MLC are of a batch."""
+
+EXPECTED = "Several labels per item need a subclass of errata.parts.MultiLabelSystem, or its slug"
+
+READING = [name for door in (read_items, read_multilabel) for name in keyword_options(door) if name != "label"]
 
 load = MultiLabelRun.load
 
@@ -99,79 +102,33 @@ def train(
     >>> run.evaluate(x, (x > 0).astype(int))["map"] > 0.9
     True
     """
-    check_choices(validation, select, seed)
-    check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
-    kind = _system_class(system)
-    reading, settings = _split_options(rest, kind)
-    folder = claim_folder(out, resume)
+    how = Conduct(validation, select, seed, device, devices, precision, out, resume, progress, deterministic)
+    how.check(epochs)
+    kind = system_class(system, MultiLabelSystem, EXPECTED)
+    reading, settings = split_named(rest, kind, READING)
+    folder = how.claim()
     items = read_multilabel(source, y, label=label, **reading)
-    how: dict[str, Any] = {"model": model, "settings": settings, "epochs": epochs, "batch_size": batch_size}
-    task = _prepare(items, kind, validation=validation, augment=augment, seed=seed, **how)
+    chosen: dict[str, Any] = {"model": model, "settings": settings, "epochs": epochs, "batch_size": batch_size}
+    task = _prepare(items, kind, validation=validation, augment=augment, seed=seed, **chosen)
     about = _describe(task, validation=validation, select=select, augment=augment, seed=seed, reading=reading)
-    if folder is not None:
-        announce(folder, about)
-    fitted = fit(
-        task.system,
-        task.batches,
-        epochs=task.recipe.epochs,
-        validation=task.held_batches,
-        seed=seed,
-        device=device,
-        devices=devices,
-        precision=precision,
-        out=folder,
-        resume=resume,
-        identity=task.identity,
-        progress=progress,
-        deterministic=deterministic,
-    )
+    announce(folder, about)
+    fitted = how.fit(task, folder)
     run = _finish(task, fitted, about, select, device)
     if folder is not None:
         run.save(folder)
     return run
 
 
-def _system_class(system: Any) -> type[MultiLabelSystem]:
-    found = systems.load(system) if isinstance(system, str) else system
-    if not (isinstance(found, type) and issubclass(found, MultiLabelSystem)):
-        raise ParameterError(
-            f"Several labels per item need a subclass of errata.parts.MultiLabelSystem, or its slug; got {system!r}."
-        )
-    return found
-
-
-def _split_options(rest: Mapping[str, Any], kind: type[MultiLabelSystem]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of reading, and the hyper-parameters; an unknown name is told with the nearest."""
-    doors = (read_items, read_multilabel)
-    named = [p.name for door in doors for p in inspect.signature(door).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    options = [name for name in dict.fromkeys(named) if name != "label"]
-    known = [name for name in kind.hyperparameters() if name != "views"]
-    for name in rest:
-        if name not in options and name not in known:
-            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*known, *options])
-    reading = {k: v for k, v in rest.items() if k in options}
-    return reading, {k: v for k, v in rest.items() if k not in options}
-
-
 # -- ready to start ---------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class _Task:
-    """A training, ready to start; see ``errata.engine.task.Task``."""
+class _Task(Task):
+    """A training, ready to start; ``data`` are items, ``matrix`` their labels."""
 
-    items: MultiLabelData
-    matrix: np.ndarray
-    encoder: Any
-    inputs: Any
-    trained: np.ndarray
-    held: np.ndarray
+    data: MultiLabelData
     system: MultiLabelSystem
-    batches: Any
-    held_batches: Any
-    recipe: Recipe
-    model_spec: dict[str, Any] | str
-    identity: dict[str, Any]
+    matrix: np.ndarray
 
 
 def _prepare(
@@ -209,7 +166,7 @@ def _prepare(
         "seed": seed,
     }
     return _Task(
-        items=items,
+        data=items,
         matrix=matrix,
         encoder=encoder,
         inputs=inputs,
@@ -272,7 +229,7 @@ def _fingerprint(inputs: Any, matrix: np.ndarray, trained: np.ndarray) -> str:
 
 def _describe(task: _Task, *, reading: Mapping[str, Any], **arguments: Any) -> dict[str, Any]:
     """What ``run.json`` says: all that is needed to build the run again, in plain JSON types."""
-    system, items = task.system, task.items
+    system, items = task.system, task.data
     names = [name for name in system.hyperparameters() if name != "views" and hasattr(system, name)]
     columns = [column.name for column in items.data.columns] if items.data.format == "ARFF" else None
     about = {
@@ -340,7 +297,7 @@ def _finish(task: _Task, fitted: Fitted, about: dict[str, Any], select: str, dev
         }
     system.eval()
     history = fitted.history
-    return MultiLabelRun(system, task.encoder, task.items.names, ledger, metrics, history, about, device, weights)
+    return MultiLabelRun(system, task.encoder, task.data.names, ledger, metrics, history, about, device, weights)
 
 
 def _ledger(task: _Task, believed: np.ndarray, about: dict[str, Any]) -> Ledger:
@@ -350,13 +307,13 @@ def _ledger(task: _Task, believed: np.ndarray, about: dict[str, Any]) -> Ledger:
         columns["held_out"] = np.isin(np.arange(len(task.matrix)), task.held, assume_unique=True)
     ledger = task.system.ledger(
         task.matrix,
-        task.items.names,
+        task.data.names,
         probabilities=believed,
-        index=task.items.data.rows,
+        index=task.data.data.rows,
         columns=columns,
-        meta={**task.items.data.origin, **{name: about[name] for name in kept if name in about}},
+        meta={**task.data.data.origin, **{name: about[name] for name in kept if name in about}},
     )
-    ledger.data = task.items.data
+    ledger.data = task.data.data
     return ledger
 
 

@@ -6,7 +6,6 @@ each row whether it is in- or out-of-distribution. Any other run of classificati
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -68,11 +67,8 @@ def train(
     if method not in METHODS or not 0 < quantile < 1:
         settings_of(method, {}, None)  # type: ignore[arg-type]  # tells the nearest name
         raise ParameterError(f"quantile must be in (0, 1); got {quantile!r}.")
-    parameters = inspect.signature(training.train).parameters
-    known = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    told = {name: options.get(name, default) for name, default in known.items()}
-    rest = {name: value for name, value in options.items() if name not in known}
-    run, folder = training.train_classes(source, y, **{**told, "validation": validation, "rest": rest})
+    told = training.filled({**options, "validation": validation})
+    run, folder = training.train_classes(source, y, **told)
     made = OODRun.of(run, method, quantile, seed=told["seed"])
     if folder is not None:
         made.save(folder)

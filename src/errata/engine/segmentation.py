@@ -13,23 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from errata import systems
 from errata.data.segmentation import SegmentationData, read_segmentation
 from errata.data.segmentation_views import SegmentationViews
 from errata.engine.checkpoints import plain
-from errata.engine.fit import check_settings, fit
+from errata.engine.conduct import Conduct, announce, split_named, system_class
 from errata.engine.randomness import isolated_randomness, mixed_seed
+from errata.engine.recipes import Recipe
 from errata.engine.run import FORMAT, versions
 from errata.engine.segmentation_outcome import finish
 from errata.engine.segmentation_run import SegmentationRun, load
-from errata.engine.task import Renumbered
-from errata.engine.training import announce, check_choices, claim_folder
-from errata.errors import DataError, ParameterError, UnknownNameError
+from errata.engine.task import Renumbered, Task
+from errata.errors import DataError, UnknownNameError
 from errata.parts import PixelSystem
 
 __all__ = ["load", "read", "train"]
 
 READING = ("classes", "ignore", "image_size", "unreadable")
+EXPECTED = "Expected a system for masks ('adele', 'seg-ce', a PixelSystem)"
 FEWEST_STEPS = 900
 LEAST_EPOCHS = 30
 SMALLEST_BATCH, LARGEST_BATCH = 4, 16
@@ -51,21 +51,11 @@ def read(source: Any, label: Any = None, **reading: Any) -> SegmentationData:
 
 
 @dataclass
-class SegmentationTask:
-    """A training, ready to start; attributes as of ``errata.engine.task.Task``."""
+class SegmentationTask(Task):
+    """A training, ready to start, on images with masks."""
 
     data: SegmentationData
-    encoder: Any
-    inputs: Any
-    trained: NDArray[np.int64]
-    held: NDArray[np.int64]
     system: PixelSystem
-    batches: Any
-    held_batches: Any
-    epochs: int
-    batch_size: int
-    model_spec: dict[str, Any] | str
-    identity: dict[str, Any]
 
 
 def train(
@@ -120,37 +110,18 @@ def train(
     >>> len(run.ledger), run.predict(images)[0].shape
     (8, (16, 16))
     """
-    check_choices(validation, select, seed)
-    check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
-    kind = _system_class(system)
-    reading = {name: value for name, value in rest.items() if name in READING}
-    settings = {name: value for name, value in rest.items() if name not in READING}
-    known = [name for name in kind.hyperparameters() if name != "views"]
-    for name in settings:
-        if name not in known:
-            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*known, *READING])
-    folder = claim_folder(out, resume)
+    how = Conduct(validation, select, seed, device, devices, precision, out, resume, progress, deterministic)
+    how.check(epochs)
+    kind = system_class(system, PixelSystem, EXPECTED)
+    reading, settings = split_named(rest, kind, READING)
+    folder = how.claim()
     data = read(source, y if y is not None else label, **reading)
     task = prepare(data, kind, model, settings, epochs, batch_size, validation, augment, seed)
     about = _describe(task, {"validation": validation, "select": select, "augment": augment, "seed": seed})
+    announce(folder, about)
     if folder is not None:
-        announce(folder, about)
         _keep_in(task, folder / "checkpoints")
-    fitted = fit(
-        task.system,
-        task.batches,
-        epochs=task.epochs,
-        validation=task.held_batches,
-        seed=seed,
-        device=device,
-        devices=devices,
-        precision=precision,
-        out=folder,
-        resume=resume,
-        identity=task.identity,
-        progress=progress,
-        deterministic=deterministic,
-    )
+    fitted = how.fit(task, folder)
     task.system.settle(task.batches)  # where the last epoch was done in an earlier call
     run = finish(task, fitted, about, select, device)
     if folder is not None:
@@ -189,7 +160,8 @@ def prepare(
     with isolated_randomness(mixed_seed(seed, 0)):
         network, spec = _network(model, len(data.classes), encoder.input_shape, mixed_seed(seed, 1))
         views = SegmentationViews(encoder.mean, encoder.std, augment=augment)
-        system = kind(network, len(data.classes), len(trained), views=views, **{**usual, **settings})
+        settings_used = {**usual, **settings}
+        system = kind(network, len(data.classes), len(trained), views=views, **settings_used)
     more: dict[str, Any] = {"batch_size": batch, "seed": seed, "workers": 0 if _in_memory(inputs) else 2}
     masks = torch.from_numpy(given)
     identity = {
@@ -208,8 +180,7 @@ def prepare(
         system=system,
         batches=Renumbered(loader(inputs, masks, index=trained, **more), trained, len(data)),
         held_batches=loader(inputs, masks, index=held, shuffle=False, **more) if len(held) else None,
-        epochs=chosen,
-        batch_size=batch,
+        recipe=Recipe(chosen, batch, settings_used),
         model_spec=spec,
         identity=identity,
     )
@@ -223,13 +194,6 @@ def _keep_in(task: SegmentationTask, folder: Path) -> None:
         masks.fill(task.data.require_masks()[row] for row in task.trained)
         if not (folder / "last.ckpt").exists():
             masks.restore(0)  # it was killed before the first checkpoint
-
-
-def _system_class(system: str | type[PixelSystem]) -> type[PixelSystem]:
-    found = systems.load(system) if isinstance(system, str) else system
-    if not (isinstance(found, type) and issubclass(found, PixelSystem)):
-        raise ParameterError(f"Expected a system for masks ('adele', 'seg-ce', a PixelSystem); got {system!r}.")
-    return found
 
 
 def _network(
@@ -277,8 +241,8 @@ def _describe(task: SegmentationTask, arguments: Mapping[str, Any]) -> dict[str,
         **data.origin,
         "kind": "images with masks",
         "ignore": data.ignore,
-        "epochs": task.epochs,
-        "batch_size": task.batch_size,
+        "epochs": task.recipe.epochs,
+        "batch_size": task.recipe.batch_size,
         **{name: plain(value) for name, value in arguments.items()},
         "reading": plain(data.reading),
         "versions": versions(),

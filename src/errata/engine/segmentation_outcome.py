@@ -90,6 +90,7 @@ def _ledger(task: SegmentationTask, pieces: list[Piece], about: Mapping[str, Any
         columns["held_out"] = np.isin(np.arange(len(data)), task.held)
     meta = {
         "method": task.system.card.slug,
+        "ignore": [data.ignore],
         **data.origin,
         **{name: about[name] for name in kept if name in about},
         "notes": _notes(task),

@@ -26,7 +26,7 @@ from errata.engine.stream_run import MODEL, StreamRun, load, predict_table
 from errata.engine.stream_steps import ask, replay, summed
 from errata.errors import DataError, ErrataError, LoadError, ParameterError, UnknownNameError
 from errata.parts.streams.prequential import Prequential
-from errata.storage import make_folder, write_json
+from errata.storage import claim_folder, write_json
 
 __all__ = ["FILES", "StreamRun", "load", "predict_table", "read", "run", "train"]
 
@@ -289,16 +289,10 @@ def _claim(out: str | Path | None, resume: bool) -> Path | None:
         if resume:
             raise ParameterError("resume=True needs the folder of the earlier run: give out=...")
         return None
-    folder = Path(out)
-    taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
-    if taken and not resume:
-        raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. Choose another folder, "
-            "or go on with that run: resume=True (--resume on the command line)."
-        )
-    if resume and "ledger.parquet" in taken and SNAPSHOT not in taken:
-        raise ErrataError(f"The run in {folder} is finished; there is nothing to resume. Choose another folder.")
-    return make_folder(folder)
+    stopped = (Path(out) / SNAPSHOT).exists()
+    if resume and (Path(out) / "ledger.parquet").exists() and not stopped:
+        raise ErrataError(f"The run in {out} is finished; there is nothing to resume. Choose another folder.")
+    return claim_folder(out, resume, taken_by=FILES)
 
 
 def _plain(label: Any) -> Any:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from errata import systems
-from errata.engine.fit import check_settings, fit, resolve_device
+from errata.engine.conduct import Conduct, announce, split_named, system_class
+from errata.engine.fit import resolve_device
 from errata.engine.outcome import describe, finish
 from errata.engine.precision import resolve_precision
-from errata.engine.run import FILES, Run
+from errata.engine.run import Run
 from errata.engine.task import prepare
-from errata.errors import ErrataError, ParameterError, UnknownNameError
+from errata.errors import UnknownNameError
 from errata.kinds import kind_of
 from errata.parts import System
-from errata.storage import make_folder, write_json
 
-__all__ = ["train"]
+__all__ = ["filled", "keyword_options", "train"]
 
 
 def train(
@@ -140,13 +141,13 @@ def train_classes(
 
     Rooms of other kinds, whose labels are classes all the same, call it and make of the run what they need.
     """
-    check_choices(validation, select, seed)
-    check_settings(1 if epochs is None else epochs, device, devices, precision, resume, out)
-    kind = _system_class(system)
+    how = Conduct(validation, select, seed, device, devices, precision, out, resume, progress, deterministic)
+    how.check(epochs)
+    kind = system_class(system, System, EXPECTED)
     reading, settings = split_options(rest, kind)
-    folder = claim_folder(out, resume)
+    folder = how.claim()
     task = prepare(
-        _read(source, y, label, reading),
+        read_labelled(source, y, label, reading),
         kind,
         model=model,
         settings=settings,
@@ -162,45 +163,12 @@ def train_classes(
     precision = resolve_precision(precision, resolve_device(device), task.system)
     given |= {"precision": precision} if precision is not None else {}
     about = describe(task, **given)
-    if folder is not None:
-        announce(folder, about)
-    fitted = fit(
-        task.system,
-        task.batches,
-        epochs=task.recipe.epochs,
-        validation=task.held_batches,
-        seed=seed,
-        device=device,
-        devices=devices,
-        precision=precision,
-        out=folder,
-        resume=resume,
-        identity=task.identity,
-        progress=progress,
-        deterministic=deterministic,
-    )
+    announce(folder, about)
+    fitted = replace(how, precision=precision).fit(task, folder)
     return finish(task, fitted, about, select, device), folder
 
 
-def announce(folder: Path, about: Mapping[str, Any]) -> None:
-    """Say that a run has begun here; a description that is there already stays until the run is finished."""
-    if not (folder / "run.json").exists():
-        write_json(folder / "run.json", {**about, "finished": False})
-
-
 # -- arguments --------------------------------------------------------------------------------------------------------
-
-
-def check_choices(validation: float, select: str, seed: int) -> None:
-    """Say what of ``train``'s own parameters makes no sense."""
-    if not 0 <= validation <= 0.9:
-        raise ParameterError(f"validation must be a share of the labels in [0, 0.9]; got {validation!r}.")
-    if select not in ("last", "best"):
-        raise UnknownNameError("way to select the epoch", select, ("last", "best"))
-    if select == "best" and validation == 0:
-        raise ParameterError("select='best' needs held-out labels to choose by: give validation=0.1, say.")
-    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-        raise ParameterError(f"seed must be a whole number, 0 or more; got {seed!r}.")
 
 
 def room_of(system: Any) -> Any:
@@ -238,14 +206,10 @@ def _same(value: Any, default: Any) -> bool:
     )
 
 
-def _system_class(system: str | type[System]) -> type[System]:
-    found = systems.load(system) if isinstance(system, str) else system
-    if not (isinstance(found, type) and issubclass(found, System)):
-        raise ParameterError(
-            f"errata.train takes the slug of a system, or a subclass of errata.parts.System; got {system!r}. "
-            "Systems that aren't trained by gradient descent are called directly: errata.system(slug)."
-        )
-    return found
+EXPECTED = (
+    "errata.train takes the slug of a system that is trained by gradient descent, or a subclass of errata.parts.System "
+    "(others are called directly: errata.system(slug))"
+)
 
 
 def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -262,35 +226,29 @@ def split_options(rest: Mapping[str, Any], kind: type[System]) -> tuple[dict[str
     """
     from errata.data import read
 
-    options = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    known = [name for name in kind.hyperparameters() if name != "views"]
-    for name in rest:
-        if name not in options and name not in known:
-            raise UnknownNameError(f"hyper-parameter of '{kind.card.slug}'", name, [*known, *options])
-    reading = {k: v for k, v in rest.items() if k in options}
-    return reading, {k: v for k, v in rest.items() if k not in options}
+    reading, settings = split_named(rest, kind, keyword_options(read))
+    return reading, settings
 
 
-def claim_folder(out: str | Path | None, resume: bool) -> Path | None:
-    """Make the folder of a run; one that holds results is refused unless they are to be resumed."""
-    if out is None:
-        return None
-    folder = Path(out)
-    taken = [name for name in FILES if (folder / name).exists()] if folder.is_dir() else []
-    if taken and not resume:
-        raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. "
-            "Choose another folder, or resume that run with resume=True (--resume on the command line)."
-        )
-    return make_folder(folder)
+def keyword_options(door: Any) -> list[str]:
+    """The names of a function's keyword-only parameters."""
+    return [p.name for p in inspect.signature(door).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
-def _read(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
+def filled(options: Mapping[str, Any]) -> dict[str, Any]:
+    """``train``'s parameters with these values, all others by default; ``rest`` has the names that it does not know.
+
+    For rooms whose labels are classes, which pass on to ``train_classes`` what they don't look at.
+    """
+    known = {p.name: p.default for p in inspect.signature(train).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    told = {name: options.get(name, default) for name, default in known.items()}
+    return {**told, "rest": {name: value for name, value in options.items() if name not in known}}
+
+
+def read_labelled(source: Any, y: Any, label: Any, reading: Mapping[str, Any]) -> Any:
+    """Data that have labels, as ``errata.read`` gives them."""
     from errata.data import read
 
     data = read(source, y if y is not None else label, **reading)
     data.require_labels()
     return data
-
-
-_check, _claim, _announce = check_choices, claim_folder, announce  # the names that earlier rooms know them by

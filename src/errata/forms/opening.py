@@ -27,7 +27,8 @@ def form_of(ledger: Ledger, folder: Path | None = None, labels: Any = None) -> F
     ----------
     ledger : any
     folder : where it lies; a relative source is also looked for there
-    labels : the labels' file, folder or lists, where the ledger does not tell where they are
+    labels : where the ledger does not tell where they are: the labels' file or folder, what ``read_sentences``,
+        ``open_boxes`` or ``open_masks`` made of them, lists of boxes or masks, or (lists of tokens, lists of labels)
 
     Raises
     ------
@@ -40,6 +41,7 @@ def form_of(ledger: Ledger, folder: Path | None = None, labels: Any = None) -> F
     True
     """
     task = task_of(ledger)
+    labels = Path(labels) if isinstance(labels, str) else labels
     if task == "multilabel":
         return SetsForm(ledger)
     if task == "regression":
@@ -62,6 +64,8 @@ def _opened(task: str, ledger: Ledger, place: Any) -> Form:
 
         if isinstance(place, Sentences):
             return TokensForm(ledger, place)
+        if isinstance(place, tuple) and len(place) == 2:
+            return TokensForm(ledger, read_sentences(*place))
         reading = dict(ledger.meta.get("reading") or {})
         return TokensForm(ledger, read_sentences(place, reading.pop("label", None), **reading))
     if task == "boxes":

@@ -77,7 +77,9 @@ class TokensForm(Form):
         return [Part(f"token {place}, {tokens[place]}", _word(given[place]), str(word)) for place, word in some]
 
     def taken(self, position: int, choices: Sequence[str]) -> list[Any]:
-        new = self.given(position)
+        """Entities that lose or gain a token are coded anew: no I- is left without its B-."""
+        given = self.given(position)
+        new = list(given)
         some = [(place, word) for place, word in self._of_row(position) if place < len(new)]
         for (place, word), choice in zip(some, choices):
             if choice:
@@ -85,7 +87,7 @@ class TokensForm(Form):
                 if name not in self._by_word:
                     raise DataError(f"expected one of the labels {', '.join(self.part_names[:5])}; found {name!r}")
                 new[place] = self._by_word[name]
-        return new
+        return self.code.labels(self.code.spans(new), given) if self.code.prefixed and new != given else new
 
     @property
     def part_names(self) -> list[str]:
@@ -128,17 +130,24 @@ class TokensForm(Form):
         count = self.ledger.columns.get("tokens")
         if count is not None and int(count[position]) != len(label):
             return False
-        return all(_word(label[place]) == word for place, word in self._known.get(self.ledger.index[position], ()))
+        rows, places, words = self._known
+        row = self.ledger.index[position]
+        some = slice(*(int(np.searchsorted(rows, row, side=side)) for side in ("left", "right")))
+        return all(_word(label[place]) == word for place, word in zip(places[some].tolist(), words[some].tolist()))
 
     @cached_property
-    def _known(self) -> dict[Any, list[tuple[int, str]]]:
-        """What the ledger remembers of the given labels: all, or those of the most suspicious million tokens."""
-        found: dict[Any, list[tuple[int, str]]] = {}
-        if self.ledger.parts is not None:
-            table = self.ledger.parts
-            for row, place, word in zip(table["row"].tolist(), table["position"].tolist(), table["given"].tolist()):
-                found.setdefault(row, []).append((int(place), str(word)))
-        return found
+    def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the ledger remembers of the given labels, row after row: all, or of the most suspicious million tokens.
+
+        Arrays, as there may be so many: row, place of the token, label as text.
+        """
+        if self.ledger.parts is None:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
+        table = self.ledger.parts
+        rows = table["row"].to_numpy()
+        order = np.argsort(rows, kind="stable")
+        words = table["given"].astype(str).to_numpy(dtype=object)
+        return rows[order], table["position"].to_numpy()[order], words[order]
 
     def unknown(self, label: Sequence[Any]) -> str | None:
         types = set(self.code.types)

@@ -40,6 +40,12 @@ class Kept(nn.Module):
     def __setitem__(self, name: str, value: Tensor) -> None:
         self._stored[name] = value
 
+    def taken_over(self, key: str, saved: Tensor, present: Tensor) -> Tensor:
+        """What is kept of a tensor that was saved under ``key``, in place of ``present``."""
+        return torch.empty_like(saved, dtype=present.dtype, device=present.device).copy_(saved)
+
+    # -- what nn.Module does with buffers, done here so that nothing broadcasts them -----------------------------------
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
         for name, tensor in self._stored.items():
@@ -61,8 +67,7 @@ class Kept(nn.Module):
         strict, missing, unexpected = args[1], args[2], args[3]
         for name, tensor in self._stored.items():
             if prefix + name in state_dict:
-                saved = state_dict[prefix + name]
-                self._stored[name] = torch.empty_like(saved, dtype=tensor.dtype, device=tensor.device).copy_(saved)
+                self._stored[name] = self.taken_over(prefix + name, state_dict[prefix + name], tensor)
             elif strict:
                 missing.append(prefix + name)
         own = {prefix + name for name in self._stored}

@@ -7,20 +7,18 @@ moves them with the module, puts them into the module's state dict, and writes t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from errata.errors import DataError, LoadError, ParameterError
 from errata.parts.distributed import gather_rows
+from errata.parts.kept import Kept
 from errata.parts.precision import in_float32
 
 __all__ = ["SampleMemory"]
 
 
-class SampleMemory(nn.Module):
+class SampleMemory(Kept):
     """A tensor of ``shape`` per training sample, addressed by the sample's row.
 
     Parameters
@@ -64,17 +62,16 @@ class SampleMemory(nn.Module):
         dtype: torch.dtype | None = None,
         fill: float = 0.0,
     ) -> None:
-        super().__init__()
         if int(num_samples) != num_samples or num_samples < 1:
             raise ParameterError(f"num_samples must be a whole number, 1 or more; got {num_samples!r}.")
         if topk is not None and (len(shape) != 1 or not 1 <= topk <= shape[0]):
             raise ParameterError(f"topk needs values of shape (K,) and 1 <= topk <= K; got topk={topk}, shape={shape}.")
+        width = tuple(shape) if topk is None else (topk,)
+        kind = dtype or (torch.float32 if topk is None else torch.float16)
+        super().__init__(values=torch.full((int(num_samples), *width), fill, dtype=kind))
         self.num_samples = int(num_samples)
         self.shape = tuple(shape)
         self.topk = topk
-        width = self.shape if topk is None else (topk,)
-        kind = dtype or (torch.float32 if topk is None else torch.float16)
-        self._stored: dict[str, Tensor] = {"values": torch.full((self.num_samples, *width), fill, dtype=kind)}
         if topk is not None:
             # distinct places from the start, so that every row can be scattered back
             self._stored["places"] = torch.arange(topk, dtype=torch.int32).repeat(self.num_samples, 1)
@@ -213,44 +210,14 @@ class SampleMemory(nn.Module):
         """Where the values lie; they move with the module."""
         return self._stored["values"].device
 
-    # -- what nn.Module does with buffers, done here so that nothing broadcasts them -----------------------------------
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)
-        for name, tensor in self._stored.items():
-            moved = fn(tensor)  # .half() and .double() must not change what is stored: only the device is taken over
-            self._stored[name] = moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # what is sent to a spawned process lies in memory shared with the others, and each of them writes all rows
-        self._stored = {name: t.clone() if t.is_shared() else t for name, t in self._stored.items()}
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for name, tensor in self._stored.items():
-            destination[prefix + name] = tensor
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        strict, missing, unexpected = args[1], args[2], args[3]
-        for name, tensor in self._stored.items():
-            key = prefix + name
-            if key not in state_dict:
-                if strict:
-                    missing.append(key)
-                continue
-            saved = state_dict[key]
-            if saved.shape != tensor.shape:
-                raise LoadError(
-                    f"The checkpoint's memory '{key}' has shape {tuple(saved.shape)}, this system's "
-                    f"{tuple(tensor.shape)}: it was saved from other data or another number of classes."
-                )
-            tensor.copy_(saved)
-        own = {prefix + name for name in self._stored}
-        known = {key: value for key, value in state_dict.items() if key not in own}
-        super()._load_from_state_dict(known, prefix, *args)
-        unexpected[:] = [key for key in unexpected if key not in own]
+    def taken_over(self, key: str, saved: Tensor, present: Tensor) -> Tensor:
+        """A memory is of its samples: one of another shape is refused."""
+        if saved.shape != present.shape:
+            raise LoadError(
+                f"The checkpoint's memory '{key}' has shape {tuple(saved.shape)}, this system's "
+                f"{tuple(present.shape)}: it was saved from other data or another number of classes."
+            )
+        return present.copy_(saved)
 
     def extra_repr(self) -> str:
         return f"num_samples={self.num_samples}, shape={self.shape}, topk={self.topk}"

@@ -51,6 +51,9 @@ class NodeSystem(System):
     DataLoader hands them on. Every node has a row in the ledger, labelled or not.
     """
 
+    in_parts: ClassVar[bool] = False
+    """Whether a batch may be for some nodes only: the first of its graph, as many as it has labels."""
+
     network: ClassVar[str] = "classifier"
     """What the model gives of each node: logits ("classifier") or a representation ("encoder")."""
 
@@ -76,7 +79,7 @@ class NodeSystem(System):
         return graph_batch(data.x, data.edge_index, y)
 
     def check_labels(self, batch: Batch) -> Tensor:
-        """(N,) bool: the nodes with a label; refuses labels outside of [-1, K) and graphs without any.
+        """(N,) bool: the nodes with a label; refuses labels outside of [-1, K), and whole graphs without any.
 
         Raises
         ------
@@ -91,17 +94,18 @@ class NodeSystem(System):
                 f"Node {at} has the label {int(y[at])}; expected classes 0 to {self.num_classes - 1}, or -1 where a "
                 "node has no label."
             )
-        if len(y) != len(batch.x.x):
+        part = self.in_parts and len(y) < self.num_samples
+        if len(y) != len(batch.x.x) and not (part and len(y) < len(batch.x.x)):
             raise DataError(f"There are {len(batch.x.x)} nodes and {len(y)} labels; expected one each, -1 for none.")
         known = y != MISSING
-        if not bool(known.any()):
+        if not part and not bool(known.any()):
             raise DataError("No node has a label; expected some, with -1 for the others.")
         return known
 
     def validation_step(self, batch: Batch) -> None:
         """Logs ``val_loss`` and ``val_accuracy`` against the labels that ``batch.y`` has, whatever their quality."""
         known = batch.y != MISSING
-        logits, y = in_float32(self(batch.x))[known], batch.y[known]
+        logits, y = in_float32(self(batch.x))[: len(known)][known], batch.y[known]
         found = {
             "val_loss": nn.functional.cross_entropy(logits, y),
             "val_accuracy": (logits.argmax(1) == y).float().mean(),

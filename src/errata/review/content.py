@@ -216,6 +216,8 @@ class Content:
         place = source_path(about, self._folder)
         if place is not None and about.get("task") == "tokens":
             return _read_sentences(place, self._ledger)
+        if place is not None and about.get("task") in ("multilabel", "regression"):
+            return read(place, False, **reading)  # the labels are no classes, and the ledger holds them
         if place is not None and about.get("task") == "graphs":
             del reading["memory"]
             return _read_labelled(read_graph, place, label, reading)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errata.scores._blocks import BlockReader
-from errata.scores._evidence import Evidence
+from errata.scores.blocks import BlockReader
+from errata.scores.evidence import Evidence
 
 
 def adjusted(

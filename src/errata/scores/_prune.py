@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errata.scores._blocks import BlockReader
-from errata.scores._evidence import Evidence, narrowed
+from errata.scores.blocks import BlockReader
+from errata.scores.evidence import Evidence, narrowed
 
 _CLEAR = 3e-6
 """Above this, a margin belongs to a contested row for certain, whatever the rounding."""

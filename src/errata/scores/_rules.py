@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from errata.errors import UnknownNameError
 from errata.scores._adjusted import adjusted
-from errata.scores._blocks import BlockReader, as_given
-from errata.scores._counts import at_least_one_correct, calibrate, prune_quota
-from errata.scores._evidence import Evidence, confident_class, count_pairs, gather, mean_self_confidence
 from errata.scores._prune import rows_by_noise_rate
+from errata.scores.blocks import BlockReader, as_given
+from errata.scores.counts import at_least_one_correct, calibrate, prune_quota
+from errata.scores.evidence import Evidence, confident_class, count_pairs, gather, mean_self_confidence
 
 Mask = NDArray[np.bool_]
 

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from errata.scores._blocks import BlockReader, as_given
-from errata.scores._evidence import gather
 from errata.scores._rules import COUNTS, RULES, Case, find_rule
+from errata.scores.blocks import BlockReader, as_given
+from errata.scores.evidence import gather
 
 __all__ = [
     "COUNTS",

@@ -23,7 +23,7 @@ import numpy as np
 
 from errata.errors import DataError, ParameterError
 from errata.labels import MISSING
-from errata.scores._consensus import consensus, share_right, solve_consensus
+from errata.scores.consensus import consensus, share_right, solve_consensus
 
 __all__ = [
     "Neighbours",

@@ -5,17 +5,12 @@ Two ranks do not apply: there is one batch and nothing to divide, so a system mu
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +19,8 @@ from errata.errors import DataError, ParameterError
 from errata.parts import Batch, Graph, System, Views
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, SealedBatch
-from errata.testing.training import Losses, check_stored_as_given, fit, quiet, same_state
+from errata.testing.steps import copies_agree, finite_in_bfloat16, moves_and_predicts, resumed, same_twice
+from errata.testing.training import Losses, check_stored_as_given, fit, quiet
 
 __all__ = ["NodeProblem", "checks", "make_node_problem"]
 
@@ -159,14 +155,7 @@ def check_step(kind: type[System], options: dict[str, Any]) -> None:
     """A step gives a finite scalar loss and moves the weights; prediction is (N, K)."""
     problem = make_node_problem()
     system = build(kind, problem, {"weight_decay": 0.0, **options})
-    before = copy.deepcopy(system.model.state_dict())
-    _, losses = fit(system, [problem.batch()], epochs=1)
-    demand(losses.values[0].ndim == 0 and losses.all_finite(), f"The loss of the first step is {losses.values[0]}.")
-    after = system.model.state_dict()
-    demand(any(not torch.equal(before[k], after[k]) for k in before), "A step moves no weight.")
-    with torch.no_grad():
-        logits = system.eval()(problem.batch().x)
-    demand(tuple(logits.shape) == (len(problem), CLASSES), f"Prediction must be (N, K); got {tuple(logits.shape)}.")
+    moves_and_predicts(system, [problem.batch()], problem.batch().x, (len(problem), CLASSES), "")
 
 
 def check_ledger(kind: type[System], options: dict[str, Any]) -> None:
@@ -177,30 +166,11 @@ def check_ledger(kind: type[System], options: dict[str, Any]) -> None:
     demand(ledger.kind.row == "node", "The ledger must say that its rows are nodes: meta['task'].")
 
 
-class _SaveAt(pl.Callback):
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
-
-
 def check_resume(kind: type[System], options: dict[str, Any]) -> None:
     """Resumed from a checkpoint of the second of four epochs, it ends as if never interrupted, bit for bit."""
     problem = make_node_problem(dropout=0.2)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "second.ckpt"
-        whole, _ = trained(kind, problem, options, epochs=4, callbacks=[_SaveAt(path, epoch=1)])
-        try:
-            torch.load(path, weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise CheckFailure(f"The checkpoint holds more than tensors and plain types: {error}") from error
-        resumed = build(kind, problem, options, seed=98)
-        fit(resumed, [problem.batch()], epochs=4, seed=97, ckpt_path=path)
-    otherwise = "Resumed from a checkpoint, training does not end where the uninterrupted one does."
-    same_state(whole.state_dict(), resumed.state_dict(), 0, otherwise)
-    left, right = ledger_of(whole, problem), ledger_of(resumed, problem)
+    whole, again = resumed(lambda seed: build(kind, problem, options, seed), [problem.batch()], "")
+    left, right = ledger_of(whole, problem), ledger_of(again, problem)
     demand((left.proposed == right.proposed).all(), "The resumed training ends with other proposals in the ledger.")
 
 
@@ -237,11 +207,8 @@ def check_pyg_data(kind: type[System], options: dict[str, Any]) -> None:
 def check_mixed_precision(kind: type[System], options: dict[str, Any]) -> None:
     """In bfloat16 mixed precision losses, weights, memories and ledger stay finite."""
     problem = make_node_problem()
-    system, losses = trained(kind, problem, options, precision="bf16-mixed")
-    demand(losses.all_finite(), "In mixed precision a loss is not finite.")
-    for name, value in system.state_dict().items():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            demand(bool(value.isfinite().all()), f"In mixed precision '{name}' is not finite.")
+    system = build(kind, problem, options)
+    finite_in_bfloat16(system, [problem.batch()], epochs=3)
     ledger_of(system, problem)
 
 
@@ -322,20 +289,11 @@ def check_learns(kind: type[System], options: dict[str, Any]) -> None:
 def check_deterministic(kind: type[System], options: dict[str, Any]) -> None:
     """The same seed gives the same weights and memories, bit for bit."""
     problem = make_node_problem(dropout=0.2)
-    first, second = (trained(kind, problem, options)[0].state_dict() for _ in range(2))
-    same_state(first, second, 0, "Two trainings from the same seed end differently.")
+    same_twice(lambda seed: build(kind, problem, options, seed), [problem.batch()], epochs=3)
 
 
 def check_copies(kind: type[System], options: dict[str, Any]) -> None:
     """Deep copies and pickles of a trained system hold the same and predict the same."""
     problem = make_node_problem()
     system = trained(kind, problem, options)[0]
-    system.trainer = None
-    for how, other in {
-        "deep copy": copy.deepcopy(system),
-        "pickle": pickle.loads(pickle.dumps(system)),  # noqa: S301  # made in this line
-    }.items():
-        same_state(system.state_dict(), other.state_dict(), 0, f"A {how} does not hold what the system holds.")
-        with torch.no_grad():
-            same = torch.equal(system.eval()(problem.batch().x), other.eval()(problem.batch().x))
-        demand(same, f"A {how} predicts differently.")
+    copies_agree(system, problem.batch().x)

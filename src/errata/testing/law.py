@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 
 from errata import systems
@@ -21,7 +16,8 @@ from errata.parts import System, Views
 from errata.testing.distributed import check_two_ranks
 from errata.testing.failure import CheckFailure, demand
 from errata.testing.problems import CLASSES, KINDS, batches, make_problem, ordinary_loader
-from errata.testing.training import build, check_stored_as_given, fit, ledger_of, quiet, same_state
+from errata.testing.steps import copies_agree, finite_in_bfloat16, moves_and_predicts, resumed, same_twice
+from errata.testing.training import build, check_stored_as_given, fit, ledger_of, quiet
 
 __all__ = ["check_system"]
 
@@ -120,15 +116,7 @@ def check_step(kind: type[System], options: dict[str, Any], modality: str) -> No
     """A step on one kind of data gives a finite scalar loss and moves the weights."""
     problem = make_problem(modality)
     system = build(kind, problem, {"weight_decay": 0.0, **options})
-    before = copy.deepcopy(system.model.state_dict())
-    _, losses = fit(system, batches(problem), max_steps=1, epochs=1)
-    demand(losses.values[0].ndim == 0, f"training_step must return a scalar; got {tuple(losses.values[0].shape)}.")
-    demand(losses.all_finite(), f"The loss of the first step on {modality} data is {losses.values[0]}.")
-    after = system.model.state_dict()
-    demand(any(not torch.equal(before[k], after[k]) for k in before), f"A step on {modality} data moves no weight.")
-    with torch.no_grad():
-        logits = system.eval()(problem.x)
-    demand(tuple(logits.shape) == (len(problem), CLASSES), f"Prediction must be (N, K); got {tuple(logits.shape)}.")
+    moves_and_predicts(system, batches(problem), problem.x, (len(problem), CLASSES), f" on {modality} data")
 
 
 def check_ledger(kind: type[System], options: dict[str, Any], modality: str) -> None:
@@ -141,39 +129,15 @@ def check_ledger(kind: type[System], options: dict[str, Any], modality: str) -> 
     demand(ledger.meta.get("method") == kind.card.slug, "The ledger must say which system filled it: meta['method'].")
 
 
-class _SaveAt(pl.Callback):
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path = path
-        self.epoch = epoch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
-
-
 def check_resume(kind: type[System], options: dict[str, Any], modality: str) -> None:
     """Resumed from a checkpoint of the second of four epochs, it ends as if never interrupted, bit for bit."""
     problem = make_problem(modality, dropout=0.2)
-    data = batches(problem)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "second.ckpt"
-        whole = build(kind, problem, options)
-        fit(whole, data, epochs=4, callbacks=[_SaveAt(path, epoch=1)])
-        try:
-            torch.load(path, weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise CheckFailure(f"The checkpoint holds more than tensors and plain types: {error}") from error
-        resumed = build(kind, problem, options, seed=98)
-        fit(resumed, data, epochs=4, seed=97, ckpt_path=path)
-    same_state(
-        whole.state_dict(),
-        resumed.state_dict(),
-        0,
-        "Resumed from a checkpoint, training does not end where the uninterrupted one does. What a system keeps must "
-        "be in its state dict (SampleMemory, buffers), and its randomness from torch's global generator or a "
-        "SharedRandom.",
+    hint = (
+        "What a system keeps must be in its state dict (SampleMemory, buffers), and its randomness from torch's global "
+        "generator or a SharedRandom."
     )
-    left, right = ledger_of(whole, problem), ledger_of(resumed, problem)
+    whole, again = resumed(lambda seed: build(kind, problem, options, seed), batches(problem), hint)
+    left, right = ledger_of(whole, problem), ledger_of(again, problem)
     demand((left.trust == right.trust).all(), "The resumed training ends with another trust in the ledger.")
     demand((left.proposed == right.proposed).all(), "The resumed training ends with other proposals in the ledger.")
 
@@ -198,11 +162,7 @@ def check_mixed_precision(kind: type[System], options: dict[str, Any], modality:
     """In bfloat16 mixed precision losses, weights, memories and ledger stay finite."""
     problem = make_problem(modality)
     system = build(kind, problem, options)
-    _, losses = fit(system, batches(problem), epochs=2, precision="bf16-mixed")
-    demand(losses.all_finite(), "In mixed precision a loss is not finite.")
-    for name, value in system.state_dict().items():
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            demand(bool(value.isfinite().all()), f"In mixed precision '{name}' is not finite.")
+    finite_in_bfloat16(system, batches(problem))
     ledger_of(system, problem)
 
 
@@ -247,11 +207,7 @@ def check_learns(kind: type[System], options: dict[str, Any], modality: str) -> 
 def check_deterministic(kind: type[System], options: dict[str, Any], modality: str) -> None:
     """The same seed gives the same weights and memories, bit for bit."""
     problem = make_problem(modality, dropout=0.2)
-    made = [build(kind, problem, options) for _ in range(2)]
-    for system in made:
-        fit(system, batches(problem), epochs=2)
-    first, second = made
-    same_state(first.state_dict(), second.state_dict(), 0, "Two trainings from the same seed end differently.")
+    same_twice(lambda seed: build(kind, problem, options, seed), batches(problem))
 
 
 def check_copies(kind: type[System], options: dict[str, Any], modality: str) -> None:
@@ -259,12 +215,4 @@ def check_copies(kind: type[System], options: dict[str, Any], modality: str) -> 
     problem = make_problem(modality)
     system = build(kind, problem, options)
     fit(system, batches(problem))
-    system.trainer = None
-    for how, other in {
-        "deep copy": copy.deepcopy(system),
-        "pickle": pickle.loads(pickle.dumps(system)),  # noqa: S301  # made in this line
-    }.items():
-        same_state(system.state_dict(), other.state_dict(), 0, f"A {how} does not hold what the system holds.")
-        with torch.no_grad():
-            same = torch.equal(system.eval()(problem.x), other.eval()(problem.x))
-        demand(same, f"A {how} predicts differently.")
+    copies_agree(system, problem.x)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
 from errata.parts import Batch, PixelSystem, Views
-from errata.testing.failure import CheckFailure, demand
+from errata.testing.failure import demand
 from errata.testing.problems import CLASSES, Problem, SealedBatch, batches, ordinary_loader
 from errata.testing.ranks import run_on_ranks
+from errata.testing.steps import SaveAt, copies_agree, finite_in_bfloat16, moves_and_predicts, resumed, same_twice
 from errata.testing.training import build, check_stored_as_given, fit, quiet, same_state
 
 __all__ = ["checks", "make_masks"]
@@ -110,16 +108,7 @@ def check_step(kind: type[Any], options: dict[str, Any]) -> None:
     """A step gives a finite scalar loss and moves the weights; prediction gives logits per pixel."""
     problem = make_masks()
     system = build(kind, problem, {"weight_decay": 0.0, **options})
-    before = copy.deepcopy(system.model.state_dict())
-    _, losses = fit(system, batches(problem), max_steps=1, epochs=1)
-    demand(losses.values[0].ndim == 0, f"training_step must return a scalar; got {tuple(losses.values[0].shape)}.")
-    demand(losses.all_finite(), f"The loss of the first step is {losses.values[0]}.")
-    after = system.model.state_dict()
-    demand(any(not torch.equal(before[k], after[k]) for k in before), "A step moves no weight.")
-    with torch.no_grad():
-        logits = system.eval()(problem.x)
-    wanted = (len(problem), CLASSES, SIDE, SIDE)
-    demand(tuple(logits.shape) == wanted, f"Prediction must be (N, K, H, W) = {wanted}; got {tuple(logits.shape)}.")
+    moves_and_predicts(system, batches(problem), problem.x, (len(problem), CLASSES, SIDE, SIDE), "")
 
 
 def check_ledger(kind: type[Any], options: dict[str, Any]) -> None:
@@ -133,38 +122,12 @@ def check_ledger(kind: type[Any], options: dict[str, Any]) -> None:
     demand(bool((parts["x1"] <= SIDE).all() and (parts["y1"] <= SIDE).all()), "Regions lie outside of their images.")
 
 
-class _SaveAt(pl.Callback):
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path = path
-        self.epoch = epoch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
-
-
 def check_resume(kind: type[Any], options: dict[str, Any]) -> None:
     """Resumed from a checkpoint of the second of four epochs, it ends as if never interrupted, bit for bit."""
     problem = make_masks(dropout=0.2)
-    data = batches(problem)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "second.ckpt"
-        whole = build(kind, problem, options)
-        fit(whole, data, epochs=4, callbacks=[_SaveAt(path, epoch=1)])
-        try:
-            torch.load(path, weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise CheckFailure(f"The checkpoint holds more than tensors and plain types: {error}") from error
-        resumed = build(kind, problem, options, seed=98)
-        fit(resumed, data, epochs=4, seed=97, ckpt_path=path)
-    same_state(
-        whole.state_dict(),
-        resumed.state_dict(),
-        0,
-        "Resumed from a checkpoint, training does not end where the uninterrupted one does. What a system keeps must "
-        "be in its state dict (PixelEvidence, MaskStore, Kept).",
-    )
-    left, right = whole_ledger(whole, problem), whole_ledger(resumed, problem)
+    hint = "What a system keeps must be in its state dict (PixelEvidence, MaskStore, Kept)."
+    whole, again = resumed(lambda seed: build(kind, problem, options, seed), batches(problem), hint)
+    left, right = whole_ledger(whole, problem), whole_ledger(again, problem)
     demand((left.trust == right.trust).all(), "The resumed training ends with another trust in the ledger.")
     demand(left.parts.equals(right.parts), "The resumed training ends with other regions in the ledger.")
 
@@ -189,11 +152,7 @@ def check_mixed_precision(kind: type[Any], options: dict[str, Any]) -> None:
     """In bf16 its losses and what it keeps stay finite."""
     problem = make_masks()
     system = build(kind, problem, options)
-    _, losses = fit(system, batches(problem), epochs=3, precision="bf16-mixed")
-    demand(losses.all_finite(), "In mixed precision a loss is not finite.")
-    for name, value in system.state_dict().items():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            demand(bool(value.isfinite().all()), f"In mixed precision '{name}' is not finite.")
+    finite_in_bfloat16(system, batches(problem), epochs=3)
     whole_ledger(system, problem)
 
 
@@ -240,10 +199,7 @@ def check_learns(kind: type[Any], options: dict[str, Any]) -> None:
 def check_deterministic(kind: type[Any], options: dict[str, Any]) -> None:
     """The same seed gives the same weights and memories, bit for bit."""
     problem = make_masks(dropout=0.2)
-    made = [build(kind, problem, options) for _ in range(2)]
-    for system in made:
-        fit(system, batches(problem), epochs=3)
-    same_state(made[0].state_dict(), made[1].state_dict(), 0, "Two trainings from the same seed end differently.")
+    same_twice(lambda seed: build(kind, problem, options, seed), batches(problem), epochs=3)
 
 
 def check_copies(kind: type[Any], options: dict[str, Any]) -> None:
@@ -251,15 +207,7 @@ def check_copies(kind: type[Any], options: dict[str, Any]) -> None:
     problem = make_masks()
     system = build(kind, problem, options)
     fit(system, batches(problem))
-    system.trainer = None
-    for how, other in {
-        "deep copy": copy.deepcopy(system),
-        "pickle": pickle.loads(pickle.dumps(system)),  # noqa: S301  # made in this line
-    }.items():
-        same_state(system.state_dict(), other.state_dict(), 0, f"A {how} does not hold what the system holds.")
-        with torch.no_grad():
-            same = torch.equal(system.eval()(problem.x), other.eval()(problem.x))
-        demand(same, f"A {how} predicts differently.")
+    copies_agree(system, problem.x)
 
 
 def check_files(kind: type[Any], options: dict[str, Any]) -> None:
@@ -273,7 +221,7 @@ def check_files(kind: type[Any], options: dict[str, Any]) -> None:
         path = Path(folder) / "third.ckpt"
         system = build(kind, problem, options)
         system.keep_in(folder, (SIDE, SIDE))
-        fit(system, data, epochs=4, callbacks=[_SaveAt(path, epoch=2)])
+        fit(system, data, epochs=4, callbacks=[SaveAt(path, epoch=2)])
         for how, found in {
             "in files": system,
             "resumed in files": _resumed(kind, problem, options, folder, path),

@@ -64,6 +64,7 @@ class Grid:
             context = Context(run_id=1, node_id=node, node_config=config, state=RecordDict(), run_config={})
             if (node - 100, number) in self.breaks:
                 reply = Message(Error(code=1, reason="it died"), reply_to=message)
+                node = 1  # the SuperLink answers for a node that is gone
             else:
                 reply = self.app(message, context)
             reply.metadata.__dict__["_src_node_id"] = node

@@ -7,11 +7,13 @@ from collections import Counter, deque
 import numpy as np
 import pytest
 
-river = pytest.importorskip("river")
+pytest.importorskip("river")
 
-from errata.errors import LoadError  # noqa: E402
-from errata.parts.streams import state  # noqa: E402
-from errata.systems.streams.ihomer import IHomer  # noqa: E402
+from river import linear_model, multioutput, stats
+
+from errata.errors import LoadError
+from errata.parts.streams import state
+from errata.systems.streams.ihomer import IHomer
 
 
 class Node:
@@ -63,7 +65,7 @@ def test_what_is_shared_stays_shared_however_deep(tmp_path):
     assert found is again.bottom
 
 
-@pytest.mark.parametrize("thing", [print, Node, object(), np.array([object()]), {"a": river.stats.Var()}])
+@pytest.mark.parametrize("thing", [print, Node, object(), np.array([object()]), {"a": stats.Var()}])
 def test_only_data_are_written(thing):
     with pytest.raises(TypeError):
         state.pack(thing, {"node": Node})
@@ -135,7 +137,7 @@ def test_ihomer_goes_on_as_if_it_had_not_been_stored(tmp_path):
 
 
 def test_ihomer_with_anothers_model_is_not_stored():
-    model = IHomer(model=river.multioutput.ClassifierChain(river.linear_model.LogisticRegression()))
+    model = IHomer(model=multioutput.ClassifierChain(linear_model.LogisticRegression()))
     for x, y in events(5):
         model.learn_one({name: value for name, value in x.items() if name != "colour"}, y)
     assert model.state() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from errata import systems
-from errata.errors import ParameterError
+from errata.errors import MissingExtraError, ParameterError
 from errata.models import UNet
 from errata.noise import erode_or_dilate
 from errata.parts import Batch
 from errata.scores.pixels import confusion, iou_of
 from errata.systems.segmentation.adele import multiscale_consistency
 from errata.testing import check_system
+from errata.testing.problems import batches
+from errata.testing.segmentation import make_masks
 from errata.testing.training import fit
 
 VOC = {
@@ -152,3 +156,26 @@ def test_corrected_masks_are_better_than_the_given_ones():
     assert ledger.parts["issue"].any()
     changed = corrected != noisy
     assert (corrected == truth)[changed].mean() > 0.7
+
+
+def with_crf():
+    problem = make_masks(8)
+    system = systems.load("adele")(problem.network(), 3, len(problem), views=problem.views, crf=True, **VOC)
+    return system, batches(problem)
+
+
+def test_corrections_may_be_drawn_to_the_edges_by_a_dense_crf():
+    pytest.importorskip("pydensecrf", reason="needs the extra 'crf', which is compiled when it is installed")
+    system, data = with_crf()
+    fit(system, data, epochs=4)
+    rows, best, top = next(iter(system.predict_again(data, flip=False)))
+    assert best.shape == top.shape == (len(rows), 12, 12)
+    system.crf = False
+    assert not np.array_equal(top, next(iter(system.predict_again(data, flip=False)))[2])
+
+
+def test_a_missing_crf_is_told_before_the_training(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    system, data = with_crf()
+    with pytest.raises(MissingExtraError, match=r"errata\[crf\]"):
+        fit(system, data)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from errata.data.clients import _by_classes, _one_place
+from errata.data.clients import by_classes, one_place
 from errata.engine.federated import flower as over
 from errata.engine.federated._flower import flower
 from errata.engine.federated.client import Client
@@ -205,7 +205,8 @@ class _Gathering:
         for reply in grid.send_and_receive(asked, timeout=ASKING):
             node = reply.metadata.src_node_id
             if reply.has_error():
-                self.refused[node] = str(reply.error.reason)[:300]
+                if node in nodes:  # else the SuperLink answers for one that is not there any more
+                    self.refused[node] = str(reply.error.reason)[:300]
                 continue
             name = str(reply.content["who"]["name"])
             if name in known.values():
@@ -236,7 +237,7 @@ def _opened(message: Any, context: Any) -> Client:
             )
     spec = Spec.from_json(str(message.content["config"][over.SPEC]))
     folder = make_folder(Path(str(node["out"])))
-    data = _one_place(node["source"], node.get("label"), json.loads(str(node.get("reading", "{}"))))
+    data = one_place(node["source"], node.get("label"), json.loads(str(node.get("reading", "{}"))))
     known = str(node.get("name") or f"{folder.resolve().name}@{platform.node() or 'client'}")
     device = torch.device(resolve_device(str(node.get("device", "auto"))))
-    return Client.from_data(known, spec, _by_classes(data, spec.classes), folder=folder, device=device).recall()
+    return Client.from_data(known, spec, by_classes(data, spec.classes), folder=folder, device=device).recall()

@@ -150,11 +150,12 @@ def strategy(federation: Federation, people: list[str] | Gather) -> Any:
 
         def aggregate_train(self, server_round: int, replies: Any) -> Any:
             good, told, up = [], {}, 0
-            reasons = []
-            for reply in sorted(replies, key=lambda r: self.nodes[r.metadata.src_node_id]):
-                if reply.has_error():
-                    reasons.append(reply.error.reason)
-                    continue
+            came = list(replies)
+            reasons = [
+                reply.error.reason for reply in came if reply.has_error()
+            ]  # some are the SuperLink's, for a node
+            whole = [reply for reply in came if not reply.has_error()]
+            for reply in sorted(whole, key=lambda r: self.nodes[r.metadata.src_node_id]):
                 content = reply.content
                 state = federation.from_arrays(_denumbered(content["arrays"]))
                 if not finite(state):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from errata.data.clients import _by_classes, _one_place
+from errata.data.clients import by_classes, one_place
 from errata.engine.federated import security
 from errata.engine.federated._flower import flower, quiet
 from errata.engine.federated.client import Client
@@ -72,7 +72,7 @@ def join(
     security.check_host(host, root_certificate is not None, server=False)
     secret = security.read_token(token)
     root = None if root_certificate is None else _root(Path(root_certificate))
-    data = _one_place(source, label, reading)
+    data = one_place(source, label, reading)
     folder = make_folder(Path(out))
     known = name or f"{folder.resolve().name}@{platform.node() or 'client'}"
     member = _member(known, data, folder, secret, torch.device(resolve_device(device)), tell or (lambda _: None))
@@ -164,7 +164,7 @@ def _member(
             return error
 
         def _prepare(self, spec: Spec) -> None:
-            own = _by_classes(data, spec.classes)
+            own = by_classes(data, spec.classes)
             self.client = Client.from_data(name, spec, own, folder=folder, device=device).recall()
             tell(f"Joined as '{name}': {len(own):,} rows, {len(self.client.share.labelled):,} with a label.")
 

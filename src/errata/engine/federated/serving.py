@@ -25,7 +25,7 @@ from errata.engine.federated._flower import flower, quiet
 from errata.engine.federated.federation import Federation, finite
 from errata.engine.federated.progress import Rounds
 from errata.engine.federated.run import FederatedRun, about_of, made
-from errata.engine.federated.training import _claim, make_system, server_share, spec_for, split
+from errata.engine.federated.training import claim, make_system, server_share, spec_for, split
 from errata.engine.fit import resolve_device
 from errata.errors import ErrataError, ParameterError
 from errata.storage import write_json
@@ -129,7 +129,7 @@ def prepared(
     make_system(system, settings)
     bench = _own(source, label, classes, reading)
     spec = spec_for(bench, bench.data[0], system, settings, model, seed)
-    folder = _claim(out, resume)
+    folder = claim(out, resume)
     place = torch.device(resolve_device(device))
     federation = Federation(
         spec, rounds=rounds, fraction=fraction, test=server_share(bench.data[0], spec), folder=folder, device=place

@@ -21,9 +21,9 @@ from errata.engine.fit import resolve_device
 from errata.engine.randomness import mixed_seed
 from errata.engine.recipes import MODELS
 from errata.engine.run import FILES
-from errata.errors import DataError, ErrataError, ParameterError, UnknownNameError
+from errata.errors import DataError, ParameterError, UnknownNameError
 from errata.parts.federated import Share
-from errata.storage import make_folder, write_json
+from errata.storage import claim_folder, write_json
 
 __all__ = ["ENGINES", "read", "server_share", "spec_for", "split", "train"]
 
@@ -105,7 +105,7 @@ def train(
         raise UnknownNameError("engine", engine, ENGINES)
     reading, settings = split(rest, system)
     make_system(system, settings)  # a wrong hyper-parameter is told before anything is read
-    folder = _claim(out, resume)
+    folder = claim(out, resume)
     given = _clients(source, y, label, clients, client_column, alpha, labelled, test, test_share, seed, reading)
     bench = (
         given.test if test is None else read_test(test, test_label if test_label is not None else label, given, reading)
@@ -302,19 +302,11 @@ def split(rest: Mapping[str, Any], system: str) -> tuple[dict[str, Any], dict[st
     return {k: v for k, v in rest.items() if k in options}, {k: v for k, v in rest.items() if k in known}
 
 
-def _claim(out: str | Path | None, resume: bool) -> Path | None:
-    if out is None:
-        if resume:
-            raise ParameterError("resume needs the folder of the earlier run: give out= (--out).")
-        return None
-    folder = Path(out)
-    taken = [name for name in (*FILES, CLIENTS) if (folder / name).exists()] if folder.is_dir() else []
-    if taken and not resume:
-        raise ErrataError(
-            f"{folder} already holds results ({', '.join(taken)}), and nothing is overwritten. "
-            "Choose another folder, or resume that run with resume=True (--resume on the command line)."
-        )
-    return make_folder(folder)
+def claim(out: str | Path | None, resume: bool) -> Path | None:
+    """Make the folder of a federation; see ``errata.storage.claim_folder``."""
+    if out is None and resume:
+        raise ParameterError("resume needs the folder of the earlier run: give out= (--out).")
+    return claim_folder(out, resume, taken_by=(*FILES, CLIENTS))
 
 
 def _path_of(given: Clients) -> str | None:

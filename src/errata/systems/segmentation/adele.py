@@ -34,6 +34,7 @@ from errata.parts import (
     in_float32,
 )
 from errata.parts.batches_again import again
+from errata.parts.dense_crf import dense_crf, needed
 from errata.parts.mask_rules import IGNORED, merge_labels, update_labels_voc
 from errata.parts.pixel_system import mirror_some
 from errata.parts.views_of_pixels import at_scale, multi_view_logits
@@ -127,6 +128,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     eval_interval : VOC: steps over which one value of the curves is counted
     views_scales : VOC: scales at which the training images are predicted to correct them
     flip_from : VOC: from this epoch on, counted from 0, they are predicted mirrored, too
+    crf : VOC: draw these predictions to the edges of the images by a dense CRF (``parts.dense_crf``; the extra "crf")
     reinit : VOC: corrections begin anew from the given masks each time; else they add up
     learn_scales : learn the weights of the scales; None for the variant's own: VOC does, medical doesn't
     curve_epochs : epochs that are looked at for a class's time to be switched on; None for the variant's own: 16 for
@@ -137,8 +139,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     Notes
     -----
     The authors use SGD, lr 0.01 and momentum 0.99 for SegTHOR; lr 0.001, momentum 0.9 and weight decay 5e-4 for VOC.
-    ``masks`` holds the given and the current masks, with the history of all corrections. The dense CRF that the authors
-    may add for VOC is left out.
+    ``masks`` holds the given and the current masks, with the history of all corrections.
 
     Examples
     --------
@@ -177,6 +178,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
         eval_interval: int = 100,
         views_scales: Sequence[float] = (0.75, 1.0, 1.5),
         flip_from: int = 9,
+        crf: bool = False,
         reinit: bool = True,
         learn_scales: bool | None = None,
         curve_epochs: int | None = None,
@@ -207,6 +209,7 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
         self.eval_interval = eval_interval
         self.views_scales = views_scales
         self.flip_from = flip_from
+        self.crf = crf
         self.reinit = reinit
         self.learn_scales = learn_scales
         self.curve_epochs = curve_epochs
@@ -215,6 +218,11 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
         self.scale_params = nn.Parameter(torch.ones(len(scales)), requires_grad=learned and len(scales) > 1)
         self.monitor = CurveMonitor(num_classes, r, min_increment if variant == "medical" else None)
         self.corrected = Kept(ever=torch.zeros(num_classes, dtype=torch.bool))
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.crf:
+            needed()  # told now, not at the first correction
 
     def make_memories(self) -> None:
         super().make_memories()
@@ -329,7 +337,8 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
             for batch in again(batches, self.device):
                 with self._precision():
                     logits = multi_view_logits(self.model, self.views.plain(batch.x), self.views_scales, flip=flip)
-                top, best = (logits / self._temperature).softmax(1).max(1)
+                p = (logits / self._temperature).softmax(1)
+                top, best = (dense_crf(p, batch.x) if self.crf else p).max(1)
                 rows, best, top = gather_rows(batch.index, best.to(torch.uint8), top)
                 yield rows.cpu().numpy(), best.cpu().numpy(), top.cpu().numpy()
         finally:

@@ -25,18 +25,16 @@ from typing import Any
 import numpy as np
 
 from errata import systems
-from errata.errors import LoadError, MissingExtraError, ParameterError, UnknownNameError
-from errata.parts.streams import state
-from errata.parts.streams.clustering import Cluster, LabelClusters
-from errata.parts.streams.cooccurrence import JaccardCounts
+from errata.errors import MissingExtraError, ParameterError, UnknownNameError
+from errata.parts.streams import stored
+from errata.parts.streams.clustering import LabelClusters
 from errata.parts.streams.events import Columns, Event, Past
-from errata.parts.streams.leaf import Gaussians, Neighbours, Regressions
 from errata.parts.streams.local import Local, RiverLocal, TreeLocal
 from errata.parts.streams.repair import repair_small
-from errata.parts.streams.tree import Branch, Leaf, Record, Settings, Tree
+from errata.parts.streams.tree import Settings
 
 try:
-    import river.drift  # the trees take it from here; its import is slow, and better done before the stream
+    import river.drift  # noqa: F401 - the trees take it from here; its import is slow, and better done before the stream
     from river import base
 except ImportError as error:
     raise MissingExtraError("river", "streams", "iHOMER") from error
@@ -225,11 +223,7 @@ class IHomer(base.MultiLabelClassifier):
         told, arrays : for ``restore`` of a model with the same parameters; None where a part can't be stored without
             pickling it: another's ``model``, the released statistics, values of features that are no texts
         """
-        try:
-            told, arrays = state.pack({name: getattr(self, name) for name in _LEARNED}, _STORED)
-        except TypeError:
-            return None
-        return {"river": river.__version__, **told}, arrays
+        return stored.state_of(self)
 
     def restore(self, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, exactly: bool = True) -> bool:
         """Go on from a state.
@@ -248,14 +242,7 @@ class IHomer(base.MultiLabelClassifier):
         LoadError
             where it is damaged
         """
-        if exactly and told.get("river") != river.__version__:
-            return False
-        learned = state.unpack(told, arrays, _STORED)
-        if not isinstance(learned, dict) or set(learned) != set(_LEARNED):
-            raise LoadError("A stored model does not fit together: it is not one of iHOMER. Learn the stream anew.")
-        vars(self).update(learned)
-        self._seen = None
-        return True
+        return stored.restore(self, told, arrays, exactly=exactly)
 
     # -- predicting ---------------------------------------------------------------------------------------------------
 
@@ -411,19 +398,6 @@ class IHomer(base.MultiLabelClassifier):
         if self.model is not None:
             return RiverLocal(cluster, self.labels, self.model.clone())
         return TreeLocal(cluster, self._settings, np.random.default_rng([self.seed, self._made]))
-
-
-_LEARNED = ("_hierarchy", "_columns", "_past", "_number", "_locals", "_home", "_sizes", "_made")
-"""The attributes that learning changes; the others follow from the parameters."""
-
-_STORED: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        *(LabelClusters, Cluster, JaccardCounts, Columns, Past, TreeLocal, Tree, Branch, Leaf, Record, Settings),
-        *(Gaussians, Neighbours, Regressions),
-    )
-}
-"""The classes that a stored model may consist of."""
 
 
 def _check(own: IHomer) -> None:

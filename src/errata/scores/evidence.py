@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errata.scores._blocks import BlockReader, check_block
+from errata.scores.blocks import BlockReader, check_block
 
 THRESHOLD_SLACK = 1e-6
 """A probability counts as above a threshold from this much below it, so that rounding does not decide."""
