@@ -139,8 +139,8 @@ class AdaptiveEarlyLearningCorrection(PixelSystem):
     Notes
     -----
     The authors use SGD, lr 0.01 and momentum 0.99 for SegTHOR; lr 0.001, momentum 0.9 and weight decay 5e-4 for VOC.
-    ``masks`` holds the given and the current masks, with the history of all corrections. One rule is not the authors': a
-    class that the network knows after its first epoch is watched from there; by their code it is never corrected
+    ``masks`` holds the given and the current masks, with the history of all corrections. One rule is not the authors':
+    a class that the network knows after its first epoch is watched from there; by their code it is never corrected
     (``parts.training_curve.flat_start``).
 
     Examples
