@@ -316,3 +316,17 @@ def test_what_looks_wrong_within_a_row_is_listed(opens, tmp_path):
     assert "&lt;B&gt;" in page
     assert "token y" not in page
     assert "What looks wrong in it" not in person.get("/?row=5").text
+
+
+def test_rows_drawn_at_random_tell_of_all_from_the_twentieth_on(opens):
+    opened = opens(random=25, reviewer="ann")
+    ann = opened.person()
+    first = ann.get("/").text
+    assert "of 25 rows drawn at random decided" in first
+    assert "That is the ledger’s estimate" in first
+    queue = opened.queue
+    for place, position in enumerate(queue.order[:20]):
+        ann.decide(queue.row(int(position)), "drop" if place < 5 else "keep")
+    later = ann.get("/").text
+    assert "Of the first 20 rows of a random order, 5 had a wrong label" in later
+    assert "Between <b>" in later
