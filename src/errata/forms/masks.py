@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errata.data.masks import Stack, digest
-from errata.data.segmentation import resize_mask
 from errata.errors import DataError
 from errata.forms.form import TAKE, Form, Part, flagged_parts
 from errata.ledger import Ledger
@@ -83,7 +82,7 @@ class MasksForm(Form):
             area = np.zeros(size, dtype=bool)
             box = area[int(y0) : int(y1), int(x0) : int(x1)]
             box[:] = area_of([int(n) for n in str(runs).split()], *box.shape)
-            new[area if size == new.shape else resize_mask(area, new.shape)] = code
+            new[area if size == new.shape else _resized(area, new.shape)] = code
         return new
 
     @cached_property
@@ -218,3 +217,9 @@ class MasksForm(Form):
             if (bare & ~classless).any():
                 new[bare & ~classless] = self.code(None)
         return new
+
+
+def _resized(area: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    from errata.data.segmentation import resize_mask  # which reads pictures: the page is not to wait for that
+
+    return resize_mask(area, size)

@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from errata.errors import DataError
-from errata.forms.boxes import BoxesForm
 from errata.forms.form import Form, place_of_labels, task_of
-from errata.forms.masks import MasksForm
-from errata.forms.numbers import NumbersForm
-from errata.forms.sets import SetsForm
-from errata.forms.tokens import TokensForm
 from errata.ledger import Ledger
 
 __all__ = ["form_of"]
@@ -43,8 +38,12 @@ def form_of(ledger: Ledger, folder: Path | None = None, labels: Any = None) -> F
     task = task_of(ledger)
     labels = Path(labels) if isinstance(labels, str) else labels
     if task == "multilabel":
+        from errata.forms.sets import SetsForm
+
         return SetsForm(ledger)
     if task == "regression":
+        from errata.forms.numbers import NumbersForm
+
         return NumbersForm(ledger)
     if task not in IN_DATA:
         return None
@@ -61,6 +60,7 @@ def form_of(ledger: Ledger, folder: Path | None = None, labels: Any = None) -> F
 def _opened(task: str, ledger: Ledger, place: Any) -> Form:
     if task == "tokens":
         from errata.data.conll import Sentences, read_sentences
+        from errata.forms.tokens import TokensForm
 
         if isinstance(place, Sentences):
             return TokensForm(ledger, place)
@@ -70,10 +70,12 @@ def _opened(task: str, ledger: Ledger, place: Any) -> Form:
         return TokensForm(ledger, read_sentences(place, reading.pop("label", None), **reading))
     if task == "boxes":
         from errata.data.boxes import Boxes, open_boxes
+        from errata.forms.boxes import BoxesForm
 
         if isinstance(place, Boxes):
             return BoxesForm(ledger, place)
         return BoxesForm(ledger, open_boxes(place, classes=ledger.meta.get("named")))
     from errata.data.masks import Stack, open_masks
+    from errata.forms.masks import MasksForm
 
     return MasksForm(ledger, place if isinstance(place, Stack) else open_masks(place))

@@ -11,13 +11,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from errata.audit.checked import clopper_pearson, random_order
-from errata.audit.rows import SINGLE
 from errata.errors import ParameterError, UnknownNameError
+from errata.items import CLASSES as SINGLE
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.review.agreement import verdict
@@ -26,7 +26,9 @@ from errata.review.decisions import Decision, Decisions, Row
 from errata.review.estimate import Chance, ErrorsLeftEstimator, Progress, Tally, doubts
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
-from errata.review.wholes import Wholes
+
+if TYPE_CHECKING:
+    from errata.review.wholes import Wholes
 
 __all__ = ["Progress", "Queue", "planned"]
 
@@ -155,7 +157,7 @@ class Queue:
     @property
     def free(self) -> bool:
         """Whether any label may be given: the ledger's labels are numbers, or texts, in columns of their own."""
-        other = self.wholes is not None and self.wholes.form is not None and self.classes == SINGLE
+        other = self.wholes is not None and self.wholes.form is not None and self.classes == list(SINGLE)
         return other or "proposed" in self.ledger.columns
 
     def labels(self, position: int) -> tuple[str | None, str | None]:

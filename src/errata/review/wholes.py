@@ -11,7 +11,6 @@ from typing import Any
 
 from errata.errors import DataError, ErrataError, ParameterError, UnknownNameError
 from errata.forms import CLASSES, Form, form_of, task_of
-from errata.forms.pictures import drawn, pictures_for
 from errata.ledger import Ledger
 from errata.review.content import Look
 
@@ -154,6 +153,8 @@ class DrawnContent:
     """
 
     def __init__(self, ledger: Ledger, folder: Path, form: Form) -> None:
+        from errata.forms.pictures import pictures_for
+
         self._ledger, self._form = ledger, form
         self._pictures: Any = None
         self.done = threading.Event()
@@ -176,6 +177,8 @@ class DrawnContent:
 
     def picture(self, position: int, side: int) -> bytes | None:
         """The picture with what is given in red and what is proposed in green; None where it can't be read."""
+        from errata.forms.pictures import drawn
+
         if self.state != "ready":
             return None
         with contextlib.suppress(DataError, OSError):
