@@ -47,7 +47,7 @@ def test_the_processor_is_asked_as_the_system_tells_it():
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(ParameterError, match="precision must be one of auto, 32-true"):
+    with pytest.raises(ParameterError, match="precision must be 'auto' or one of 32-true"):
         resolve_precision("fp8", "cpu", CNN)
 
 

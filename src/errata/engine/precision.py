@@ -36,7 +36,7 @@ def check_precision(precision: Any) -> None:
         with the names there are
     """
     if precision is not None and str(precision) not in (*PRECISIONS, *_SHORT, "auto"):
-        raise ParameterError(f"precision must be one of auto, {', '.join(PRECISIONS)}; got {precision!r}.")
+        raise ParameterError(f"precision must be 'auto' or one of {', '.join(PRECISIONS)}; got {precision!r}.")
 
 
 def resolve_precision(precision: str | int | None, device: str, network: nn.Module) -> str | None:
