@@ -228,7 +228,7 @@ def test_a_checkpoint_can_run_no_code(tmp_path, monkeypatch):
         ({"epochs": 0}, "epochs must be"),
         ({"epochs": 1.5}, "epochs must be"),
         ({"epochs": 1, "devices": 0}, "devices must be"),
-        ({"epochs": 1, "precision": "8-bit"}, "precision must be one of"),
+        ({"epochs": 1, "precision": "8-bit"}, "or one of 32-true"),
         ({"epochs": 1, "resume": True}, "resume needs the folder"),
         ({"epochs": 1, "device": "tpu"}, "device must be"),
         ({"epochs": 1, "device": "cuda:99"}, "asks for a GPU"),
