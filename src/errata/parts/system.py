@@ -75,7 +75,10 @@ class System(pl.LightningModule):
             default = defaults.get(name)
             if isinstance(default, (int, float)) and isinstance(value, str):
                 raise ParameterError(f"{name} must be a number, such as {default!r}; got {value!r}.")
-            if isinstance(default, (tuple, list)):
+            if not isinstance(default, (tuple, list)):
+                continue
+            one_name = isinstance(value, str) and all(isinstance(one, str) for one in default)  # may stand alone
+            if not one_name:
                 raise ParameterError(f"{name} must be a list, such as {list(default)!r}; got {value!r}.")
         return super().__new__(cls)
 
