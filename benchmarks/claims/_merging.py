@@ -79,6 +79,16 @@ class Setting:
         return found
 
 
+def networks(patch: int) -> dict[str, dict[str, Any]]:
+    """The three builds; the transformer sees squares of so many pixels a side."""
+    seen = {"patch": patch, "dim": 32, "depth": 2, "heads": 4, "hidden": 64}
+    return {
+        "mlp": {"model": "mlp", "options": {"hidden": [64, 64]}, "epochs": 15, "lr": 2e-3},
+        "resnet": {"model": "resnet", "options": {"depths": [1, 1], "width": 8}, "epochs": 8, "lr": 5e-3},
+        "transformer": {"model": "patch_transformer", "options": seen, "epochs": 10, "lr": 3e-3},
+    }
+
+
 def _verdicts() -> list[Verdict]:
     found = []
     for score in SCORES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from _merging import Images, Setting
+from _merging import Images, Setting, networks
 from _trials import main
 from sklearn.datasets import load_digits
 
@@ -29,16 +29,7 @@ SETTING = Setting(
     "pleas",
     "scikit-learn's digits, 1,200 images of 8 x 8 pixels",
     digits,
-    {
-        "mlp": {"model": "mlp", "options": {"hidden": [64, 64]}, "epochs": 15, "lr": 2e-3},
-        "resnet": {"model": "resnet", "options": {"depths": [1, 1], "width": 8}, "epochs": 8, "lr": 5e-3},
-        "transformer": {
-            "model": "patch_transformer",
-            "options": {"patch": 2, "dim": 32, "depth": 2, "heads": 4, "hidden": 64},
-            "epochs": 10,
-            "lr": 3e-3,
-        },
-    },
+    networks(patch=2),
     trained_on=1200,
     batches=5,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _merging import Images, Setting
+from _merging import Images, Setting, networks
 from _trials import main
 from torch import nn
 
@@ -31,16 +31,7 @@ SETTING = Setting(
     "pleas-mnist",
     "MNIST, 3,000 images of 12 x 12 pixels",
     mnist,
-    {
-        "mlp": {"model": "mlp", "options": {"hidden": [64, 64]}, "epochs": 15, "lr": 2e-3},
-        "resnet": {"model": "resnet", "options": {"depths": [1, 1], "width": 8}, "epochs": 8, "lr": 5e-3},
-        "transformer": {
-            "model": "patch_transformer",
-            "options": {"patch": 3, "dim": 32, "depth": 2, "heads": 4, "hidden": 64},
-            "epochs": 10,
-            "lr": 3e-3,
-        },
-    },
+    networks(patch=3),
     trained_on=3000,
     batches=8,
 )

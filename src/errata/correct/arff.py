@@ -60,7 +60,7 @@ class ArffFile(ItemSource):
         self.places = {one.name: place for place, one in enumerate(header.attributes)}
         self.attributes = [header.attributes[self.places[name]] for name in self.names]
         self.width = len(header.attributes)
-        super().__init__(path, self.again(path))
+        super().__init__(path)
 
     def again(self, out: Path) -> np.ndarray:
         return read_arff(out, self.names).Y

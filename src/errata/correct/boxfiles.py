@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from errata.correct.itemwise import GONE, ItemSource
-from errata.correct.jsonlines import spans
+from errata.correct.jsonlines import DECODER, skip, spans
 from errata.correct.source import Difference
 from errata.data.boxes import open_boxes
 from errata.errors import DataError
 from errata.forms.boxes import Box, pairs
 
 __all__ = ["CocoFile", "YoloFolder"]
-
-_DECODER = json.JSONDecoder()
-_BLANK = " \t\r\n"
 
 
 class CocoFile(ItemSource):
@@ -32,9 +29,6 @@ class CocoFile(ItemSource):
     """
 
     label = "boxes"
-
-    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        super().__init__(path, self.again(path))
 
     def again(self, out: Path) -> Any:
         return open_boxes(out)
@@ -113,20 +107,14 @@ class _Free:
 def _elements(text: str, at: int) -> list[tuple[int, int, Any]]:
     """(start, stop, value) of the elements of the array that begins at a place."""
     found = []
-    at = _skip(text, at + 1)
+    at = skip(text, at + 1)
     while text[at] != "]":
-        value, end = _DECODER.raw_decode(text, at)
+        value, end = DECODER.raw_decode(text, at)
         found.append((at, end, value))
-        at = _skip(text, end)
+        at = skip(text, end)
         if text[at] == ",":
-            at = _skip(text, at + 1)
+            at = skip(text, at + 1)
     return found
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in _BLANK:
-        at += 1
-    return at
 
 
 def _array(
@@ -199,12 +187,8 @@ class YoloFolder(ItemSource):
 
     label = "boxes"
 
-    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        self.classes = reading.get("classes")
-        super().__init__(path, self.again(path))
-
     def again(self, out: Path) -> Any:
-        return open_boxes(out, classes=self.classes)
+        return open_boxes(out, classes=self.reading.get("classes"))
 
     def write(self, edits: Mapping[int, Any], out: Path | None, differences: list[Difference] | None) -> None:
         names = self.labels.names

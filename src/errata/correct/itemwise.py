@@ -28,17 +28,22 @@ PART = "part"
 class ItemSource(ABC):
     """A data set of items with labels that are no classes, as it lies on disk.
 
-    Attributes
+    Parameters
     ----------
     path : the file or folder
+    reading : options of what reads it
+
+    Attributes
+    ----------
     labels : what a ``Form`` reads the labels from
     """
 
     label = "labels"
 
-    def __init__(self, path: Path, labels: Any) -> None:
+    def __init__(self, path: Path, reading: Mapping[str, Any] | None = None) -> None:
         self.path = path
-        self.labels = labels
+        self.reading = dict(reading or {})
+        self.labels = self.again(path)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,7 +54,7 @@ class ItemSource(ABC):
 
     @abstractmethod
     def again(self, out: Path) -> Any:
-        """The labels of a copy."""
+        """The labels of the source, or of a copy."""
 
     def copy(self, out: Path) -> None:
         """Write a copy without any change."""

@@ -21,9 +21,9 @@ from errata.labels import ClassLabels
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["JsonLines", "spans"]
+__all__ = ["DECODER", "JsonLines", "skip", "spans"]
 
-_DECODER = json.JSONDecoder()
+DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
 BOM = b"\xef\xbb\xbf"
 
@@ -104,19 +104,20 @@ def spans(text: str) -> dict[str, tuple[int, int]]:
     {'a': (6, 19), 'c': (26, 29)}
     """
     found = {}
-    at = _skip(text, text.index("{") + 1)
+    at = skip(text, text.index("{") + 1)
     while text[at] != "}":
-        name, at = _DECODER.raw_decode(text, at)
-        at = _skip(text, _skip(text, at) + 1)
-        _, end = _DECODER.raw_decode(text, at)
+        name, at = DECODER.raw_decode(text, at)
+        at = skip(text, skip(text, at) + 1)
+        _, end = DECODER.raw_decode(text, at)
         found[name] = (at, end)
-        at = _skip(text, end)
+        at = skip(text, end)
         if text[at] == ",":
-            at = _skip(text, at + 1)
+            at = skip(text, at + 1)
     return found
 
 
-def _skip(text: str, at: int) -> int:
+def skip(text: str, at: int) -> int:
+    """The next place that is no blank."""
     while text[at] in _BLANK:
         at += 1
     return at
@@ -159,7 +160,7 @@ def _object(line: bytes, number: int, path: Path) -> dict[str, Any]:
     try:
         text = line.decode("utf-8").removeprefix("\ufeff") if number == 1 else line.decode("utf-8")
         if text[0] == "{":
-            value, end = _DECODER.raw_decode(text)  # without the search for blanks that json.loads makes
+            value, end = DECODER.raw_decode(text)  # without the search for blanks that json.loads makes
             if end == len(text) - 1 or not text[end:].strip():
                 return value
         value = json.loads(text)

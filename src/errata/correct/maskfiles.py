@@ -28,9 +28,6 @@ class MaskFolder(ItemSource):
 
     label = "masks"
 
-    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        super().__init__(path, self.again(path))
-
     def again(self, out: Path) -> Any:
         return open_masks(out)
 
@@ -82,9 +79,6 @@ class MaskArray(ItemSource):
     """A ``.npy`` file of (N, H, W); parameters as of ``MaskFolder``."""
 
     label = "masks"
-
-    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        super().__init__(path, self.again(path))
 
     def again(self, out: Path) -> Any:
         return open_masks(out)

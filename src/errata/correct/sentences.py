@@ -29,8 +29,7 @@ class ConllFile(ItemSource):
     """
 
     def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        self.reading = dict(reading)
-        super().__init__(path, self.again(path))
+        super().__init__(path, reading)
         self.column = int(self.reading["label"]) if self.reading.get("label") is not None else -1
         self.separator = self.reading.get("separator")
 
@@ -120,10 +119,6 @@ def _without(options: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 class SentenceLines(ItemSource):
     """A JSON object with tokens and labels per line; parameters as of ``ConllFile``."""
-
-    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
-        self.reading = dict(reading)
-        super().__init__(path, self.again(path))
 
     def again(self, out: Path) -> Any:
         return read_sentences(out, self.reading.get("label"), **_without(self.reading, "label"))
