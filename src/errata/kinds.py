@@ -32,6 +32,7 @@ class Kind:
     room : the module that trains it, with ``train`` and ``load``; empty where ``errata.engine.training`` does, or where
         nothing is trained
     predicts_files : predictions are a file for each row (a mask), not a line of a table
+    names : the ledger's column in which its rows are named, where their source does not have a line for each
 
     Examples
     --------
@@ -51,6 +52,7 @@ class Kind:
     command: str = "errata train SOURCE --system {slug}"
     room: str = ""
     predicts_files: bool = False
+    names: str = ""
 
     def load_room(self) -> Any:
         """Import the module that trains this kind; None where the engine itself does."""
@@ -69,6 +71,7 @@ KINDS: dict[str, Kind] = {
             part="opinion",
             parts="opinions",
             command="errata audit SOURCE --annotations",
+            names="item",
         ),
         Kind(
             "ood",

@@ -177,9 +177,8 @@ class Ledger:
         return kind_of(self.meta.get("task"))
 
     def called(self, position: int) -> str:
-        """What a row is called to people: its item's name, where several people labelled items, or its number."""
-        names = self.columns["item"] if self.meta.get("task") == "annotations" else self.index
-        return str(names[position])
+        """What a row is called to people: its name, where its kind has one (several people's items), or number."""
+        return str((self.columns[self.kind.names] if self.kind.names else self.index)[position])
 
     @property
     def vouched(self) -> Vouched | None:

@@ -38,8 +38,8 @@ def data_of(ledger: Ledger, folder: Path | None = None, label: str | None = None
     """
     from errata.data import read
 
-    if ledger.meta.get("task") == "annotations":
-        return None  # its source has a row per opinion, and nothing of what the items are
+    if ledger.kind.names:
+        return None  # its source has other rows (opinions), and nothing of what these are
     about = {**_description(folder), **ledger.meta}
     place = source_path(about, folder)
     if place is None:
@@ -128,7 +128,7 @@ def queue_table(ledger: Ledger, data: Data | None = None) -> pd.DataFrame:
     told: dict[str, Any] = {
         "place": place[order] + 1,
         "row": ledger.index[order],
-        **({"item": ledger.columns["item"][order]} if ledger.meta.get("task") == "annotations" else {}),
+        **({ledger.kind.names: ledger.columns[ledger.kind.names][order]} if ledger.kind.names else {}),
         "score": ledger.columns["queue_score"][order],
     }
     for name, codes in (("given", ledger.given), ("proposed", ledger.proposed)):

@@ -120,7 +120,7 @@ def parts(ledger: Ledger) -> dict[str, Any] | None:
 def _part(ledger: Ledger, line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
     trust = float(line["trust"])
     return {
-        "row": ledger.called(line["row"]) if ledger.meta.get("task") == "annotations" else str(line["row"]),
+        "row": ledger.called(line["row"]) if ledger.kind.names else str(line["row"]),
         "given": short(_single(line["given"])),
         "proposed": short(_single(line["proposed"])),
         "trust": 0.0 if np.isnan(trust) else trust,

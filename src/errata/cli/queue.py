@@ -129,7 +129,7 @@ def queue(
 
 
 def _next(ledger: Ledger, place: Path, target: Path) -> str:
-    if ledger.kind.task != "annotations":
+    if not ledger.kind.names:
         return f"errata review {place}"
     return f"let more people label the items of {target}, and errata audit NEW --annotations --earlier {place}"
 
@@ -159,7 +159,7 @@ def content_of(talk: Talk, ledger: Ledger, folder: Path, without: str = "The que
     except ErrataError as error:
         talk.warn(f"{without}: {error}")
         return None
-    if data is None and ledger.kind.task != "annotations":
+    if data is None and not ledger.kind.names:
         talk.note(f"{without}: the data that the ledger was made from are not here.")
     return data
 
