@@ -19,8 +19,9 @@ chances add up to the number of right labels; the mean over the head of the list
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
 flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
-At the upper end stand the larger share and sharper odds. Each end is widened by the sampling error. How far to flatten
-was chosen on data with known errors, and is no law.
+At the upper end stand the larger share and sharper odds, or, where that is more, all labels that the model contradicts:
+nothing in the labels says that a contradicted one is right. Each end is widened by the sampling error. How far to
+flatten was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
@@ -38,9 +39,10 @@ from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["Planted", "confident_share", "plant", "vouch", "vouched_for"]
+__all__ = ["Planted", "confident_share", "contradicted", "plant", "vouch", "vouched_for"]
 
 LENGTHS = 160  # at most so many lengths of the list are told
+AT_ONCE = 65_536  # rows whose probabilities are looked at together
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
 SUREST = 0.2  # share of a class's rows that the model is surest of
 LEAST_ROWS = 20
@@ -106,6 +108,7 @@ def vouch(
     sample, given = np.asarray(pred_probs[rows], dtype=np.float64), codes[rows]
     share, transition = confident_share(given, sample)
     planted = plant(given, sample, transition)
+    against = contradicted(codes, pred_probs)[listed]
     best, least, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
     strength = planted.strength(least)
     slope = sharpness(codes, pred_probs)
@@ -116,8 +119,10 @@ def vouch(
     share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
     low = _heads(fair(score, codes[listed]), share_low, FLATTER * strength * min(slope, 1.0))[n - 1]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
+    high = np.maximum(high, np.cumsum(against)[n - 1] / n)
     low = np.minimum(low, precision)
     errors = best * len(listed)
+    errors_high = MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed)))
     found = precision * n
     return Vouched(
         n,
@@ -128,7 +133,7 @@ def vouch(
         np.maximum(errors - found, 0.0),
         errors,
         errors_low=FEWER * strength * least * len(listed),
-        errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
+        errors_high=max(errors_high, float(against.sum())),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
 
@@ -144,6 +149,20 @@ def vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
     own = ledger.columns["self_confidence"]
     ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
     return ledger
+
+
+def contradicted(codes: np.ndarray, pred_probs: np.ndarray) -> np.ndarray:
+    """(N,) bool, the labelled rows of which the model finds another class more probable.
+
+    Examples
+    --------
+    >>> contradicted(np.array([0, 0, -1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8]]))
+    array([False,  True, False])
+    """
+    guess = np.empty(len(codes), dtype=codes.dtype)
+    for start in range(0, len(codes), AT_ONCE):
+        guess[start : start + AT_ONCE] = pred_probs[start : start + AT_ONCE].argmax(axis=1)
+    return (guess != codes) & (codes != MISSING)
 
 
 def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:
