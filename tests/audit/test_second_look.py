@@ -93,7 +93,7 @@ def test_what_can_never_be_called_so_is_not_proposed():
 
 
 def test_what_does_not_go_together_is_told(looked_at, tmp_path):
-    folder, new = looked_at
+    _, new = looked_at
     with pytest.raises(ParameterError, match="leave out given_column= or pred_probs="):
         judged(looked_at, given_column="given", pred_probs=np.full((1500, 4), 0.25), classes=list(CLASSES))
     with pytest.raises(ErrataError, match="gvien"):
