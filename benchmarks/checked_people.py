@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import errata
 from _record import write_result
-from checked_rows import DATA, TEST, Test, scores
+from checked_rows import DATA, TEST, Test, scores, table_of_votes
 from errata.audit import by_run
 from errata.audit.confident import confident
 from errata.audit.ensemble import as_opinion
@@ -79,7 +78,7 @@ def orders(given: np.ndarray, probs: np.ndarray, slips: np.ndarray) -> dict[str,
 
 
 def choose(test: Test, models: dict[str, np.ndarray], slips: np.ndarray) -> list[list[str]]:
-    """A row for each order: its figures on rows that nobody checked, those that cleanlab's model contradicts, and all."""
+    """A row for each order: its figures on rows that nobody checked, those that cleanlab's model doubts, and all."""
     from scipy.stats import binom
 
     share = test.people / test.people.sum(1, keepdims=True)
@@ -164,7 +163,9 @@ def main() -> None:
         payload["tables"] = [table_of_orders(choose(test, models_of(test, seen, published), slips))]
     else:
         payload["methods"] = judge(test, runs, published, options.cleanlab_python)
-        payload["tables"] = [table_of_votes(payload["methods"], payload["runs"])]
+        table = table_of_votes(payload["methods"], payload["runs"])
+        table["title"] = "The 275 checked rows of CIFAR-10's test set, judged by what people said of training images"
+        payload["tables"] = [table]
     for row in payload["tables"][0]["rows"]:
         print(*row, sep="\t")
     if not options.dry:
@@ -192,32 +193,9 @@ def table_of_orders(rows: list[list[str]]) -> dict[str, Any]:
         "title": "Orders of CIFAR-10 test rows that nobody checked, by what people would vote",
         "columns": ["order", "doubted rows: average precision", "AUROC", "all rows: average precision", "AUROC"],
         "rows": rows,
-        "note": "Wrong: of five people drawn from CIFAR-10H fewer than three choose the published label; expected values. "
-        "Doubted: cleanlab's model contradicts the label. Both: three quarters the rank of self-confidence, one the "
-        "margin's.",
-    }
-
-
-def table_of_votes(found: dict[str, dict[str, Any]], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """errata's orders, and the best of all cleanlab's."""
-    theirs = {name: row for name, row in found.items() if name.startswith("cleanlab ")}
-    best = max(theirs, key=lambda name: theirs[name]["average_precision"])
-    shown = {f"{best} (its best, by hindsight)": theirs[best]}
-    shown |= {name: row for name, row in found.items() if not name.startswith("cleanlab ")}
-    rows = []
-    for name, row in shown.items():
-        cells = []
-        for key in ("average_precision", "auroc"):
-            between = row.get(f"{key}_90")
-            cells += [f"{row[key]:.3f}", "-" if between is None else f"{between[0]:.3f} to {between[1]:.3f}"]
-        rows.append([name, *cells])
-    right = ", ".join(f"{100 * one['test_accuracy']:.1f}" for one in runs)
-    return {
-        "title": "The 275 checked rows of CIFAR-10's test set, judged by what people said of training images",
-        "columns": ["order", "average precision", "90 % interval", "AUROC", "90 % interval"],
-        "rows": rows,
-        "note": f"Accuracy of the runs on the published labels of the test set: {right} %. Intervals by drawing the "
-        "checked rows anew.",
+        "note": "Wrong: of five people drawn from CIFAR-10H fewer than three choose the published label; expected "
+        "values. Doubted: cleanlab's model contradicts the label. Both: three quarters the rank of self-confidence, "
+        "one the margin's.",
     }
 
 
