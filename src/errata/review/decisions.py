@@ -267,6 +267,13 @@ class Decisions:
         found = self._decisions(f"FROM history WHERE {_LAST}", (reviewer,))
         return found[0] if found else None
 
+    def latest(self, reviewer: str, row: Row) -> Decision | None:
+        """What a reviewer decided on a row last, also where he took it back."""
+        found = self._decisions(
+            "FROM history WHERE row = ? AND reviewer = ? ORDER BY id DESC LIMIT 1", (_row(row), reviewer)
+        )
+        return found[0] if found else None
+
     def reviewers(self) -> list[str]:
         """Everyone who has decided anything, in the order of the alphabet."""
         return [name for (name,) in self._all("SELECT DISTINCT reviewer FROM decisions ORDER BY reviewer")]
