@@ -6,7 +6,8 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +138,15 @@ class Kept:
     Parameters
     ----------
     out : a folder; the folds lie in its sub-folder ``folds``. None keeps nothing.
-    labels, fold : the labels, and the fold of each row
     predictor : its ``description`` and, where it has one, its ``fingerprint()`` belong to the name
+    facts : all else that the folds depend on, such as labels, classes, and the fold of each row; see ``digest_of``
     """
 
-    def __init__(self, out: Any, labels: ClassLabels, fold: np.ndarray, predictor: Any) -> None:
+    def __init__(self, out: Any, predictor: Any, *facts: Any) -> None:
         self.folder: Path | None = None
         if out is not None:
             own = predictor.fingerprint() if hasattr(predictor, "fingerprint") else ""
-            name = digest_of(labels.codes, fold, repr(labels.classes), predictor.description, own)
-            self.folder = make_folder(Path(out) / FOLDER / name)
+            self.folder = make_folder(Path(out) / FOLDER / digest_of(*facts, predictor.description, own))
 
     def read(self, number: int, shape: tuple[int, int]) -> np.ndarray | None:
         """The probabilities of a fold that is done; None where it is not, or its file can't be used."""
@@ -163,6 +163,26 @@ class Kept:
         if self.folder is not None:
             with atomic(self.folder / f"{number}.npy") as path, open(path, "wb") as file:
                 np.save(file, probs)
+
+    def mapped(self, number: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """The probabilities of a fold that is done, in half precision and left on the disk; None as of ``read``."""
+        if self.folder is None:
+            return None
+        try:
+            found = np.load(self.folder / f"{number}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found if found.shape == shape and found.dtype == np.float16 else None
+
+    @contextmanager
+    def filling(self, number: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """A fold's probabilities to be written piece by piece, on the disk; kept, whole, when the block ends well."""
+        if self.folder is None:
+            raise ParameterError("Folds that are filled piece by piece need a folder.")
+        with atomic(self.folder / f"{number}.npy") as path:
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+            yield array
+            array.flush()
 
 
 def forget(out: Any) -> None:

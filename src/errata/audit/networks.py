@@ -22,7 +22,7 @@ from errata.engine.recipes import MODELS, recipe_for
 from errata.engine.task import Renumbered
 from errata.parts import Batch, System
 
-__all__ = ["NetworkFolds", "QuickNetwork"]
+__all__ = ["NetworkFolds", "QuickNetwork", "Told"]
 
 VISITS = 320_000
 """Images seen in one fold, about: eight passes over 40,000, more over fewer, fewer over more."""
@@ -167,7 +167,7 @@ class NetworkFolds:
             seed=mixed_seed(self.seed, fold),
             workers=0 if isinstance(self.inputs, (Tensor, np.ndarray)) else min(8, os.cpu_count() or 1),
         )
-        told = _Told(Renumbered(batches, train, len(codes)), lambda: advance(1.0 / (self.epochs * len(batches))))
+        told = Told(Renumbered(batches, train, len(codes)), lambda: advance(1.0 / (self.epochs * len(batches))))
         fit(
             system,
             told,
@@ -238,7 +238,7 @@ def _quick_epochs(trained: int) -> int:
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(VISITS / trained)))
 
 
-class _Told:
+class Told:
     """Batches that tell when one is taken."""
 
     def __init__(self, batches: Renumbered, tell: Callable[[], None]) -> None:

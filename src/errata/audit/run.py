@@ -127,7 +127,8 @@ def audit(
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
         more |= {"method": method} if task == "ood" and method is not None else {}
-        more |= {"run": run} if run is not None else {}
+        own = {"run": run, "groups": groups, "jobs": jobs, "out": out}
+        more |= {name: value for name, value in own.items() if value is not None}
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, test, seed)
     if run is not None:
