@@ -1,4 +1,4 @@
-"""Cross-validated probabilities of pixels, for masks that come without any: a small U-Net for each fold of images.
+"""Cross-validated probabilities of pixels, for masks that come without any.
 
 What a fold's network says of its images goes to the disk at the network's size, in half precision, and is read back
 image by image; the memory holds the images and masks at that size, and no probabilities.
@@ -6,233 +6,27 @@ image by image; the memory holds the images and masks at that size, and no proba
 
 from __future__ import annotations
 
-import copy
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from errata import systems
 from errata.audit.crossval import NAMED, SMALLEST, temper
-from errata.audit.folds import MOST_FOLDS, Kept, digest_of, group_codes
-from errata.audit.networks import Told
+from errata.audit.folds import Kept, frame_folds
+from errata.audit.pixel_networks import PixelFolds
 from errata.audit.progress import Progress, Show
 from errata.data.masks import Stack
-from errata.data.segmentation import IGNORE, SegmentationData, read_segmentation
-from errata.engine.evaluation import iterate_probabilities
-from errata.engine.fit import check_settings, fit, resolve_device
-from errata.engine.precision import resolve_precision
-from errata.engine.segmentation import encode, prepare
-from errata.engine.segmentation_run import AT_ONCE, at_size
-from errata.engine.randomness import mixed_seed
-from errata.errors import DataError, ParameterError, UnknownNameError
+from errata.data.segmentation import IGNORE, read_segmentation
+from errata.engine.segmentation_run import at_size
+from errata.errors import DataError, UnknownNameError
 
-__all__ = ["OutOfFold", "PixelFolds", "cross_validated", "frame_folds"]
+__all__ = ["OutOfFold", "cross_validated"]
 
-STEPS = 300
-"""Steps of a fold's training, about: enough to know the classes, too few to learn masks by heart."""
-BATCH = 8
-FEWEST_EPOCHS = 3
-SETTINGS = {"optimizer": "adam", "lr": 3e-3, "scheduler": "cosine"}
 PIXELS = 20_000  # that the temperature is fitted on
-
-
-# -- folds ------------------------------------------------------------------------------------------------------------
-
-
-def frame_folds(
-    names: Sequence[str],
-    labelled: NDArray[np.bool_],
-    folds: Any,
-    seed: int = 0,
-    groups: Any = None,
-    contiguous: bool = True,
-) -> NDArray[np.int32]:
-    """(N,) the fold of each image.
-
-    Parameters
-    ----------
-    names : of the N images, in their order
-    labelled : (N,) bool, whether any pixel has a class
-    folds : from 2 to the number of labelled images, and of groups
-    seed : of folds that are drawn at random
-    groups : (N,) of any type, images of one group (a drive, a patient) are in one fold; or a regular expression: images
-        in whose names it matches the same text (its first group's, where it has one)
-    contiguous : without groups, a fold is a stretch of consecutive images, for frames of a film look like their
-        neighbours; False draws them at random
-
-    Raises
-    ------
-    ParameterError
-        where folds is no such number, or groups is no regular expression
-    DataError
-        where there are too few images or groups
-
-    Examples
-    --------
-    >>> frame_folds(list("abcdef"), np.ones(6, dtype=bool), 3)
-    array([0, 0, 1, 1, 2, 2], dtype=int32)
-    >>> fold = frame_folds(["a_1", "b_1", "a_2", "b_2"], np.ones(4, dtype=bool), 2, groups=r"^(\\w)_")
-    >>> bool(fold[0] == fold[2] != fold[1] == fold[3])
-    True
-    """
-    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= MOST_FOLDS:
-        raise ParameterError(f"folds must be a whole number from 2 to {MOST_FOLDS}; got {folds!r}.")
-    count = int(labelled.sum())
-    if count < max(folds, 3):
-        few = f"There are {count} images with labelled pixels, too few for {folds} folds. "
-        raise DataError(
-            f"{few}Give folds=N with N from 2 to {count}, or probabilities of your own (pred_probs=)."
-            if count > 2
-            else f"{few}Two to learn from and one to judge are the least; or give probabilities (pred_probs=)."
-        )
-    if groups is None:
-        order = np.cumsum(labelled) - 1  # an image without a class goes with the one before it
-        if not contiguous:
-            order = np.random.default_rng([seed, 0xF01D]).permutation(len(labelled))
-            count = len(labelled)
-        return (np.clip(order, 0, count - 1) * int(folds) // count).astype(np.int32)
-    from sklearn.model_selection import GroupKFold
-
-    codes = group_codes(_groups_in(names, groups) if isinstance(groups, str) else groups, len(names))
-    number = len(np.unique(codes[labelled]))
-    if number < folds:
-        raise DataError(
-            f"There are {number} groups with labelled images, too few for {folds} folds: a group is not divided. "
-            + (f"Give folds=N with N from 2 to {number}." if number >= 2 else "At least two groups are needed.")
-        )
-    fold = np.zeros(len(names), dtype=np.int32)
-    for part, (_, test) in enumerate(GroupKFold(int(folds)).split(np.zeros(len(names)), groups=codes)):
-        fold[test] = part
-    return fold
-
-
-def _groups_in(names: Sequence[str], pattern: str) -> list[str | None]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ParameterError(f"groups={pattern!r} is no regular expression ({error}).") from error
-    found = [compiled.search(name) for name in names]
-    if not any(found):
-        raise DataError(
-            f"groups={pattern!r} matches in none of the {len(names):,} masks' names, such as {names[0]!r}: what it "
-            "matches there (the drive, the patient) is the group."
-        )
-    return [None if one is None else one.group(1 if compiled.groups else 0) for one in found]
-
-
-# -- the network ------------------------------------------------------------------------------------------------------
-
-
-class PixelFolds:
-    """Trains a network for masks on the images of all folds but one, and predicts those of that one.
-
-    Parameters
-    ----------
-    data : images with masks
-    model : "auto" or "unet", or a network of your own (images to logits (B, K, H, W)), copied for each fold
-    epochs, batch_size : by default batches of 8 images, and 300 steps
-    settings : hyper-parameters of plain training: ``lr``, ``optimizer``, ``weight_decay`` ...
-    seed, device, precision : as in ``errata.train``
-    """
-
-    def __init__(
-        self,
-        data: SegmentationData,
-        model: str | nn.Module = "auto",
-        *,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        settings: Mapping[str, Any] | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        precision: str | int | None = None,
-    ) -> None:
-        check_settings(1 if epochs is None else epochs, device, 1, precision, False, None)
-        self.data, self.model, self.seed, self.device = data, model, seed, device
-        self.kind = systems.load("seg-ce")
-        self.precision = precision
-        self.batch_size, self.settings = batch_size or BATCH, {**SETTINGS, **(settings or {})}
-        self.encoder, self.inputs = encode(data)
-        self.asked = epochs
-        name = model if isinstance(model, str) else type(model).__name__
-        self.description = "a small U-Net" if name in ("auto", "unet") else f"a network ({name})"
-
-    def fingerprint(self) -> str:
-        """Changes with the images, the network and the settings of its training."""
-        weights: list[Any] = []
-        if isinstance(self.model, nn.Module):
-            weights = [repr(self.model)]
-            weights += [np.atleast_1d(value.detach().cpu().numpy()) for value in self.model.state_dict().values()]
-        inputs = self.inputs.numpy() if isinstance(self.inputs, Tensor) else self.inputs
-        told = [sorted(self.settings.items()), self.batch_size, self.asked, self.seed, self.precision]
-        return digest_of(inputs, repr(told), *weights)
-
-    def train(self, train: NDArray[np.int64], fold: int, folder: str, advance: Callable[[float], None]) -> Any:
-        """The system after training on the images ``train``; what it remembers of pixels lies in ``folder``."""
-        steps = -(-len(train) // self.batch_size)
-        epochs = self.asked or max(FEWEST_EPOCHS, round(STEPS / steps))
-        model = copy.deepcopy(self.model) if isinstance(self.model, nn.Module) else self.model
-        seed = mixed_seed(self.seed, fold)
-        task = prepare(
-            self.data,
-            self.kind,
-            model,
-            self.settings,
-            epochs,
-            self.batch_size,
-            0.0,
-            True,
-            seed,
-            among=train,
-            encoded=(self.encoder, self.inputs),
-        )
-        task.system.keep_in(folder, self.data.size)
-        batches = Told(task.batches, lambda: advance(1.0 / (epochs * len(task.batches))))
-        fit(
-            task.system,
-            batches,
-            epochs=epochs,
-            seed=seed,
-            device=self.device,
-            precision=self.precision,
-            progress=False,
-        )
-        return task.system
-
-    def predict(self, system: Any, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The first place and (B, K, H, W) probabilities of some images, each seen both ways round."""
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device, system.model)
-        seen = _BothWays(self.inputs, rows)
-        for start, some in iterate_probabilities(system, seen, AT_ONCE, device, precision):
-            yield start // 2, (some[::2] + some[1::2, ..., ::-1]) / 2
-
-
-class _BothWays:
-    """Inputs, each followed by its mirror image."""
-
-    def __init__(self, inputs: Any, rows: NDArray[np.int64]) -> None:
-        self.inputs, self.rows = inputs, rows
-        self._last: tuple[int, Tensor] | None = None  # so that a picture is decoded once
-
-    def __len__(self) -> int:
-        return 2 * len(self.rows)
-
-    def __getitem__(self, number: int) -> Tensor:
-        row = int(self.rows[number // 2])
-        if self._last is None or self._last[0] != row:
-            self._last = row, torch.as_tensor(np.array(self.inputs[row]))
-        return self._last[1].flip(-1) if number % 2 else self._last[1]
-
-
-# -- cross-validation -------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -285,7 +79,7 @@ def cross_validated(
     classes : the names
     ignored : numbers of pixels that have no class, besides 255 and negative ones
     model, seed, device, precision : see ``PixelFolds``
-    folds, groups, contiguous : see ``frame_folds``
+    folds, groups, contiguous : see ``errata.audit.folds.frame_folds``
     training : ``epochs``, ``batch_size``, and hyper-parameters of plain training
     reading : further options of ``errata.data.segmentation.read_segmentation``
     progress : see ``errata.audit``
@@ -303,7 +97,7 @@ def cross_validated(
     given = data.require_masks()
     present = _present(given, len(data.classes))
     names = [masks.names[place] for place in places[rows]]
-    fold = frame_folds(names, present[rows].any(1), folds, seed, groups, contiguous)
+    fold = frame_folds(names, np.asarray(present[rows].any(1)), folds, seed, groups, contiguous)
     how = PixelFolds(data, model, **passes, settings=training, seed=seed, device=device, precision=precision)
     kept = Kept(out, how, given.reshape(len(given), -1), rows, fold, repr(data.classes))
     with Progress(progress, f"cross-validation in {folds} folds", total=folds) as bar:
@@ -393,7 +187,7 @@ def _tempered(probs: NDArray[np.float32], temperature: float) -> NDArray[np.floa
 
 
 def _notes(classes: list[str], present: NDArray[np.bool_], seen: NDArray[np.bool_]) -> list[str]:
-    lost = [name for name, there, known in zip(classes, present.any(0), seen.all(0)) if there and not known]
+    lost = [classes[c] for c in np.flatnonzero(present.any(0) & ~seen.all(0))]
     if not lost:
         return []
     some = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED:,} more" if len(lost) > NAMED else "")

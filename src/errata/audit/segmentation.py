@@ -86,7 +86,7 @@ def audit(
     model : what is cross-validated: "auto" (a small U-Net), or a network of your own (images (B, C, H, W) to logits
         (B, K, H, W)) that has not seen these masks
     folds, groups, contiguous : stretches of consecutive images, by default; with ``contiguous=False`` drawn at random;
-        by ``groups``, see ``errata.audit.pixels.frame_folds``
+        by ``groups``, see ``errata.audit.folds.frame_folds``
     seed, device, precision : of the training, see ``errata.train``
     image_size : pixels of the longer side for the network, or (height, width); by default 128 at most
     unreadable : "error", or "skip" pictures that can't be decoded
@@ -127,9 +127,8 @@ def audit(
     how: dict[str, Any] = {"temperature": temperature, "ignore": ignored.tolist(), "chance": chance}
     listed = _listed(classes, masks)
     if pred_probs is not None:
-        usual = {"model": "auto", "groups": None, "contiguous": True, "precision": None, "out": None}
-        _refuse_training({"model": model, "groups": groups, "contiguous": contiguous, "precision": precision}, usual)
-        _refuse_training(training, {})
+        own = {"model": model if model != "auto" else None, "groups": groups, "precision": precision, "out": out}
+        _refuse({**own, "contiguous": None if contiguous else False, "image_size": image_size, **training})
         probs = open_pixel_probabilities(pred_probs, masks.names)
         return _judged(masks, probs, _names(listed, len(probs[0])), how, min_region, images, progress)
     if images is None:
@@ -207,9 +206,9 @@ def _sources(source: Any, others: list[Any], images: Any) -> tuple[Stack, Any]:
     return open_masks(others[0]), images
 
 
-def _refuse_training(given: dict[str, Any], usual: dict[str, Any]) -> None:
+def _refuse(given: dict[str, Any]) -> None:
     for name, value in given.items():
-        if name not in usual or value is not usual[name] and value != usual[name]:
+        if value is not None:
             raise ParameterError(f"{name} is an option of the cross-validation; with pred_probs= nothing is trained.")
 
 
@@ -355,7 +354,9 @@ def _ledger(
     }
     if isinstance(images, (str, os.PathLike)):
         meta["images_path"] = os.path.abspath(os.path.expanduser(images))
-    ledger = item_ledger(np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, index=index, meta=meta, parts=parts)
+    ledger = item_ledger(
+        np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, index=index, meta=meta, parts=parts
+    )
     if images is not None:
         ledger.data = pictures_of(images, masks.names, "masks")
     return ledger
