@@ -55,6 +55,7 @@ def test_overlooked_houses_are_found_by_networks_that_have_not_seen_them(spoilt,
     assert set(zip(parts["given"], parts["proposed"])) == {("ground", "house")}
     assert ledger.meta["probabilities"] == "3-fold cross-validation of consecutive images of a network (Sequential)"
     assert ledger.meta["ignore"] == [255]
+    assert ledger.meta["temperature"] == 0.1  # of the trust, not that of the probabilities
     assert len(ledger.data) == 18
 
 

@@ -129,5 +129,6 @@ class _BothWays:
     def __getitem__(self, number: int) -> Tensor:
         row = int(self.rows[number // 2])
         if self._last is None or self._last[0] != row:
-            self._last = row, torch.as_tensor(np.array(self.inputs[row]))
+            one = self.inputs[row]
+            self._last = row, one if isinstance(one, Tensor) else torch.from_numpy(np.array(one))
         return self._last[1].flip(-1) if number % 2 else self._last[1]

@@ -119,7 +119,10 @@ def cross_validated(
     what = f"{folds}-fold cross-validation{by} of {how.description}"
     about = {"probabilities": what, "model": how.description, "folds": folds, "seed": seed}
     size = f"The network saw the images at {data.size[1]} x {data.size[0]} pixels."
-    about |= {"temperature": round(heat, 4), "notes": [*data.notes, size, *_notes(data.classes, present[rows], seen)]}
+    about |= {
+        "probability_temperature": round(heat, 4),
+        "notes": [*data.notes, size, *_notes(data.classes, present[rows], seen)],
+    }
     return OutOfFold(
         Stack(names, lambda n: masks[int(places[rows[n]])], masks.source),
         Stack(names, read, how.description),
