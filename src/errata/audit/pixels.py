@@ -117,7 +117,7 @@ def cross_validated(
 
     by = " by groups" if groups is not None else (" of consecutive images" if contiguous else "")
     what = f"{folds}-fold cross-validation{by} of {how.description}"
-    about = {"probabilities": what, "model": how.description, "folds": folds, "seed": seed}
+    about: dict[str, Any] = {"probabilities": what, "model": how.description, "folds": folds, "seed": seed}
     size = f"The network saw the images at {data.size[1]} x {data.size[0]} pixels."
     about |= {
         "probability_temperature": round(heat, 4),
