@@ -93,19 +93,25 @@ class BoxesForm(Form):
         for kind, word, box, seen in self._of_row(position, given):
             own = next((one for one in given if _close(one.corners, box, 0.0)), None)
             new = Box(own.label, *seen) if own is not None and kind == "badly located" else Box(word, *box)
+            if kind == "twice":
+                found.append(Part(kind, _told(own), ""))
+                continue
             found.append(Part(kind, _told(own), _told(new)))
         return found
 
     def taken(self, position: int, choices: Sequence[str]) -> list[Box]:
-        """Swapped classes exchanged, badly located boxes moved, overlooked ones added; the rest as given."""
+        """Swapped classes exchanged, badly located boxes moved, overlooked ones added, doubles left out; the rest as
+        given."""
         given = self.given(position)
         new: list[Box | None] = list(given)
         added = []
         for (kind, word, box, seen), choice in zip(self._of_row(position, given), choices):
+            choice = REMOVE if kind == "twice" and choice == TAKE else choice
             name = word if choice == TAKE else choice
             if choice and choice != REMOVE and name not in self.names:
                 raise DataError(f"expected one of the classes {', '.join(self.names[:5])}; found {name!r}")
-            place = next((i for i, one in enumerate(given) if _close(one.corners, box, 0.0)), None)
+            same = [i for i, one in enumerate(given) if _close(one.corners, box, 0.0) and new[i] is not None]
+            place = same[-1] if same and kind == "twice" else same[0] if same else None
             if not choice or (kind == "overlooked" and choice == REMOVE):
                 continue
             if kind == "overlooked":
