@@ -268,9 +268,7 @@ def _centred(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
     return found
 
 
-def _learning(
-    data: Any, model: Any, seed: int, device: str, progress: Show, training: Mapping[str, Any]
-) -> Opinion:
+def _learning(data: Any, model: Any, seed: int, device: str, progress: Show, training: Mapping[str, Any]) -> Opinion:
     """The same network watched while it trains."""
     from errata.audit import dynamics
 
