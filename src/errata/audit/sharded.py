@@ -15,7 +15,8 @@ Each pass maps a small function over the shards and adds up what comes back, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,7 +111,14 @@ def audit_shards(
             from errata.audit.sharded_models import learn
 
             plan = replace(plan, folds=learn(passes.over, plan.columns, shards, folds, seed))
-        return _audit(passes, plan, Path(out) if out is not None else None, str(source))
+        return _audit(passes, plan, Path(out) if out is not None else None, _about(str(source), plan))
+
+
+def _about(source: str, plan: Plan) -> dict[str, Any]:
+    """What the ledger tells of where it came from; of the columns those that nobody wants to read."""
+    left_out = plan.columns.values if plan.folds is None or len(plan.columns.values) == 1 else ()
+    where = {} if "://" in source else {"source_path": os.path.abspath(os.path.expanduser(source))}
+    return {"source": source, **where, "label": plan.columns.label, "shards": {"left_out": list(left_out)}}
 
 
 class _Passes:
@@ -128,11 +136,13 @@ class _Passes:
         return found
 
 
-def _audit(passes: _Passes, plan: Plan, out: Path | None, source: str) -> Ledger:
+def _audit(passes: _Passes, plan: Plan, out: Path | None, about: Mapping[str, Any]) -> Ledger:
     own, counts, labelled = (np.array(column) for column in zip(*passes.over(sums, plan)))
     counts, own = counts.sum(0), own.sum(0)
     if np.count_nonzero(counts) < 2:
-        raise DataError(f"Expected labels of at least two classes in {source}; found {np.count_nonzero(counts)}.")
+        raise DataError(
+            f"Expected labels of at least two classes in {about['source']}; found {np.count_nonzero(counts)}."
+        )
     means = np.divide(own, counts, out=np.full(len(counts), np.inf), where=counts > 0)
     places = sample_places(int(labelled.sum()), len(counts))
     samples = (_sharpness_places(int(labelled.sum()), len(counts)), places)
@@ -156,7 +166,7 @@ def _audit(passes: _Passes, plan: Plan, out: Path | None, source: str) -> Ledger
     total = sum(shard.rows for shard in passes.shards)
     thin = None if total <= WHOLE else (_even(int(starts[-1]), THIN), starts)
     parts = passes.over(write, plan, ends, below, shift, out, thin)
-    ledger = _assemble(parts, plan, noise, source, total)
+    ledger = _assemble(parts, plan, noise, about, total)
     listed = _listed(ledger, [part.thin for part in parts if part.thin is not None], int(starts[-1]))
     ledger.vouched = vouch_list(listed, *for_vouching, joint_rate=noise.rate, slope=plan.slope)
     if out is not None:
@@ -246,7 +256,7 @@ def _last(quota: np.ndarray, pair: np.ndarray, key: np.ndarray, count: np.ndarra
     return last, above
 
 
-def _assemble(parts: Sequence[Written], plan: Plan, noise: Noise, source: str, total: int) -> Ledger:
+def _assemble(parts: Sequence[Written], plan: Plan, noise: Noise, about: Mapping[str, Any], total: int) -> Ledger:
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     if parts[0].thin is not None:
         order = np.argsort(key_of(columns), kind="stable")[:WORST]
@@ -254,8 +264,7 @@ def _assemble(parts: Sequence[Written], plan: Plan, noise: Noise, source: str, t
     meta = {
         "method": "confident",
         "rule": "prune_by_noise_rate",
-        "source": source,
-        "label": plan.columns.label,
+        **about,
         "rows_in_all": total,
         "issues_in_all": sum(part.issues for part in parts),
     }
