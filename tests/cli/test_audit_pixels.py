@@ -45,4 +45,4 @@ def test_folders_of_images_of_several_sizes_from_the_command_line(run, here):
     labels = ["town/images", "--label", "town/masks", "--task", "segmentation"]
     again = run("audit", *labels, "--group", "^drive", "--out", "other")
     assert again.code == 1
-    assert "matches in none of the 12 masks' names" in " ".join(again.err.split())
+    assert "matches in none of the 12 files' names" in " ".join(again.err.split())

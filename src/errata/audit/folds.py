@@ -29,6 +29,7 @@ __all__ = [
     "frame_folds",
     "group_codes",
     "groups_of",
+    "matched_groups",
 ]
 
 MOST_FOLDS = 1000
@@ -195,7 +196,7 @@ def frame_folds(
         return (np.clip(order, 0, count - 1) * int(folds) // count).astype(np.int32)
     from sklearn.model_selection import GroupKFold
 
-    codes = group_codes(_groups_in(names, groups) if isinstance(groups, str) else groups, len(names))
+    codes = group_codes(matched_groups(names, groups), len(names))
     number = len(np.unique(codes[labelled]))
     if number < folds:
         raise DataError(
@@ -208,15 +209,24 @@ def frame_folds(
     return fold
 
 
-def _groups_in(names: Sequence[str], pattern: str) -> list[str | None]:
+def matched_groups(names: Sequence[str], groups: Any) -> Any:
+    """The groups of files by what a regular expression matches in their names; others are handed back.
+
+    Examples
+    --------
+    >>> matched_groups(["a_1.png", "b_1.png", "c"], "^(.)_")
+    ['a', 'b', None]
+    """
+    if not isinstance(groups, str):
+        return groups
     try:
-        compiled = re.compile(pattern)
+        compiled = re.compile(groups)
     except re.error as error:
-        raise ParameterError(f"groups={pattern!r} is no regular expression ({error}).") from error
+        raise ParameterError(f"groups={groups!r} is no regular expression ({error}).") from error
     found = [compiled.search(name) for name in names]
     if not any(found):
         raise DataError(
-            f"groups={pattern!r} matches in none of the {len(names):,} masks' names, such as {names[0]!r}: what it "
+            f"groups={groups!r} matches in none of the {len(names):,} files' names, such as {names[0]!r}: what it "
             "matches there (the drive, the patient) is the group."
         )
     return [None if one is None else one.group(1 if compiled.groups else 0) for one in found]

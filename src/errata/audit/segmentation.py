@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.items import item_ledger, parts_table, pictures_of
+from errata.audit.items import item_ledger, labels_and_pictures, parts_table, pictures_of, refuse_training
 from errata.audit.progress import Progress, Show
-from errata.data.mask_folders import pictures_and_masks
 from errata.data.masks import Stack, digest, open_masks, open_pixel_probabilities
 from errata.data.segmentation import IGNORE
 from errata.errors import DataError, ParameterError
@@ -122,13 +121,14 @@ def audit(
     """
     if not 0 < chance <= 1:
         raise ParameterError(f"chance must be in (0, 1]; got {chance!r}.")
-    masks, images = _sources(source, [y, labels, label], images)
+    given, images = labels_and_pictures(source, [y, labels, label], images, "masks")
+    masks = open_masks(given)
     ignored = np.atleast_1d(np.asarray([] if ignore is None else ignore, dtype=np.int64))
     how: dict[str, Any] = {"temperature": temperature, "ignore": ignored.tolist(), "chance": chance}
     listed = _listed(classes, masks)
     if pred_probs is not None:
         own = {"model": model if model != "auto" else None, "groups": groups, "precision": precision, "out": out}
-        _refuse({**own, "contiguous": None if contiguous else False, "image_size": image_size, **training})
+        refuse_training({**own, "contiguous": None if contiguous else False, "image_size": image_size, **training})
         probs = open_pixel_probabilities(pred_probs, masks.names)
         return _judged(masks, probs, _names(listed, len(probs[0])), how, min_region, images, progress)
     if images is None:
@@ -184,32 +184,6 @@ def _judged(
             judge.find(number, min_region)
             bar.advance()
     return _ledger(masks, judge, names, images, how, None if found is None else found.places)
-
-
-def _sources(source: Any, others: list[Any], images: Any) -> tuple[Stack, Any]:
-    """The masks, and the pictures where they were given."""
-    others = [masks for masks in others if masks is not None]
-    both = pictures_and_masks(source) if not others and images is None else None
-    if both is not None:
-        images, others = both[0], [both[1]]
-    elif source is not None and others:
-        if images is not None:
-            raise ParameterError("The pictures are given twice, as the source and as images=; give them once.")
-        images = source
-    elif source is not None:
-        others = [source]
-    if len(others) != 1:
-        raise ParameterError(
-            "Give the masks once, with the pictures or with the probabilities of their pixels: errata.audit('images/', "
-            "label='masks/', task='segmentation') or errata.audit(masks, pred_probs=probs, task='segmentation')."
-        )
-    return open_masks(others[0]), images
-
-
-def _refuse(given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise ParameterError(f"{name} is an option of the cross-validation; with pred_probs= nothing is trained.")
 
 
 def _listed(classes: Any, masks: Stack) -> Sequence[Any] | None:

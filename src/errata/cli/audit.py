@@ -22,7 +22,7 @@ __all__ = ["audit"]
 FILES = ("report.html", "ledger.parquet", "summary.json")
 RESUMABLE = ("confident", "ensemble")
 """Methods that keep what is done in the folder until all is done, so that the same command goes on after a stop."""
-TRAINED = ("segmentation",)
+TRAINED = ("segmentation", "boxes")
 """Kinds of labels for which that is so where no predictions are given."""
 
 

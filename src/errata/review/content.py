@@ -158,8 +158,13 @@ class Content:
             self._suspects is not None,
         )
 
-    def picture(self, position: int, side: int) -> bytes | None:
-        """A row's picture as PNG, at most ``side`` pixels wide and high; None where none can be read."""
+    def picture(self, position: int, side: int, plain: bool = False) -> bytes | None:
+        """A row's picture as PNG, at most ``side`` pixels wide and high; None where none can be read.
+
+        Parameters
+        ----------
+        plain : nothing is ever drawn on it here; see ``drawing.DrawnContent``
+        """
         if self._data is None or self._data.images is None:
             return None
         try:
