@@ -305,7 +305,7 @@ def _in_shards(
         seed=seed,
         progress=talk.progress,
     )
-    _show(talk, ledger, source, label, folder)
+    _show(talk, ledger, source, label, folder, trainable=False)
     talk.result({"out": str(folder), **summary(ledger)})
 
 
