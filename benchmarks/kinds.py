@@ -171,8 +171,8 @@ FRAME = (60, 45)
 VOID = 11
 
 
-def _camvid(per_drive: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames (N, 45, 60, 3), masks (N, 45, 60), and the drive of each frame."""
+def camvid(per_drive: int, every: int = 5, size: tuple[int, int] = FRAME) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames (N, H, W, 3), masks (N, H, W), and the drive of each frame; the size is (W, H)."""
     from PIL import Image
 
     with zipfile.ZipFile(DATA / "seg" / "camvid_240x180.zip") as archive:
@@ -181,15 +181,13 @@ def _camvid(per_drive: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         chosen = [
             n
             for drive in sorted(set(drives))
-            for n in [n for n, d in zip(names, drives) if d == drive][::5][:per_drive]
+            for n in [n for n, d in zip(names, drives) if d == drive][::every][:per_drive]
         ]
         frames, masks = [], []
         for name in chosen:
-            frames.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize(FRAME)))
+            frames.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize(size)))
             label = name.replace("/image/", "/label/")[:-4] + ".png"
-            masks.append(
-                np.asarray(Image.open(io.BytesIO(archive.read(label))).resize(FRAME, Image.Resampling.NEAREST))
-            )
+            masks.append(np.asarray(Image.open(io.BytesIO(archive.read(label))).resize(size, Image.Resampling.NEAREST)))
     return np.stack(frames), np.stack(masks), np.array([Path(n).name.split("_")[0][:4] for n in chosen])
 
 
@@ -205,15 +203,10 @@ def _pixel_features(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([scaled, *blurred, edges, place], axis=-1)
 
 
-def masks(seed: int) -> Row:
-    """CamVid: in a fifth of the frames a region is given another class; trees on colours judge, cross-validated."""
+def planted_masks(true: np.ndarray, rng: np.random.Generator, least: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of which in a fifth a region of ``least`` pixels or more has another class; and which masks those are."""
     from scipy import ndimage
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import KFold
 
-    frames, true, _ = _camvid(30)
-    features = _pixel_features(frames)
-    rng = np.random.default_rng(seed)
     given = true.copy()
     spoilt = rng.choice(len(given), len(given) // 5, replace=False)
     for image in spoilt:
@@ -221,9 +214,21 @@ def masks(seed: int) -> Row:
         regions = [
             (c, r, part) for c in kinds for part, n in [ndimage.label(given[image] == c)] for r in range(1, n + 1)
         ]
-        large = [(c, part == r) for c, r, part in regions if (part == r).sum() >= 40]
+        large = [(c, part == r) for c, r, part in regions if (part == r).sum() >= least]
         kind, where = large[rng.integers(len(large))]
         given[image][where] = rng.choice([c for c in range(VOID) if c != kind])
+    return given, np.isin(np.arange(len(given)), spoilt)
+
+
+def masks(seed: int) -> Row:
+    """CamVid: in a fifth of the frames a region is given another class; trees on colours judge, cross-validated."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import KFold
+
+    frames, true, _ = camvid(30)
+    features = _pixel_features(frames)
+    rng = np.random.default_rng(seed)
+    given, wrong = planted_masks(true, rng)
     probs = np.full((len(given), VOID, *given.shape[1:]), 1e-6, dtype=np.float32)
     for train, test in KFold(3, shuffle=True, random_state=seed).split(given):
         known = given[train] != VOID
@@ -234,17 +239,18 @@ def masks(seed: int) -> Row:
         shaped = predicted.reshape(len(test), *given.shape[1:], -1).transpose(0, 3, 1, 2)
         probs[np.ix_(test, forest.classes_)] = shaped
     ledger = errata.audit(given, pred_probs=probs, ignore=VOID, task="segmentation", progress=False)
-    wrong = np.isin(np.arange(len(given)), spoilt)
     return found(wrong, ledger.trust, ledger.issue)
 
 
 # -- boxes ------------------------------------------------------------------------------------------------------------
 
 
-def boxes(seed: int) -> Row:
-    """Blood cells: given boxes left out, moved or swapped; a simulated detector that misses and invents some."""
-    rng = np.random.default_rng(seed)
-    given, seen, wrong = [], [], []
+CELLS = ("Platelets", "RBC", "WBC")
+
+
+def blood_cells() -> list[tuple[str, np.ndarray, list[str]]]:
+    """The name of each image that has boxes, their corners and kinds."""
+    found = []
     with zipfile.ZipFile(DATA / "detection" / "bccd.zip") as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".xml")):
             tree = ElementTree.fromstring(archive.read(name))
@@ -253,18 +259,25 @@ def boxes(seed: int) -> Row:
                 for o in tree.iter("object")
             ]
             true = [(c, kind) for c, kind in true if c[0] < c[2] and c[1] < c[3]]  # two of the data's have no area
-            if not true:
-                continue
-            corners, kinds = np.array([c for c, _ in true]), [k for _, k in true]
-            seen.append(_detected(corners, kinds, rng))
-            spoilt = rng.random() < 0.2
-            given.append(_spoilt(corners, kinds, rng) if spoilt else {"boxes": corners, "labels": kinds})
-            wrong.append(spoilt)
-    ledger = errata.audit(given, predictions=seen, task="boxes", classes=["Platelets", "RBC", "WBC"], progress=False)
+            if true:
+                found.append((Path(name).stem, np.array([c for c, _ in true]), [k for _, k in true]))
+    return found
+
+
+def boxes(seed: int) -> Row:
+    """Blood cells: given boxes left out, moved or swapped; a simulated detector that misses and invents some."""
+    rng = np.random.default_rng(seed)
+    given, seen, wrong = [], [], []
+    for _, corners, kinds in blood_cells():
+        seen.append(detected(corners, kinds, rng))
+        spoilt = rng.random() < 0.2
+        given.append(_spoilt(corners, kinds, rng) if spoilt else {"boxes": corners, "labels": kinds})
+        wrong.append(spoilt)
+    ledger = errata.audit(given, predictions=seen, task="boxes", classes=list(CELLS), progress=False)
     return found(np.array(wrong), ledger.trust, ledger.issue)
 
 
-def _detected(corners: np.ndarray, kinds: list[str], rng: np.random.Generator) -> dict[str, Any]:
+def detected(corners: np.ndarray, kinds: list[str], rng: np.random.Generator) -> dict[str, Any]:
     """What a fair detector would have seen: nine boxes of ten, a little off, and now and then one that isn't there."""
     hit = rng.random(len(corners)) < 0.9
     size = np.tile(corners[:, 2:] - corners[:, :2], 2)
@@ -274,7 +287,7 @@ def _detected(corners: np.ndarray, kinds: list[str], rng: np.random.Generator) -
     where = rng.uniform(0, 300, (ghosts, 2))
     return {
         "boxes": np.concatenate([near[hit], np.concatenate([where, where + 60], axis=1)]),
-        "labels": [k for k, h in zip(kinds, hit) if h] + list(rng.choice(["Platelets", "RBC", "WBC"], ghosts)),
+        "labels": [k for k, h in zip(kinds, hit) if h] + list(rng.choice(CELLS, ghosts)),
         "scores": np.concatenate([rng.beta(8, 2, int(hit.sum())), rng.beta(2, 5, ghosts)]),
     }
 
@@ -287,7 +300,7 @@ def _spoilt(corners: np.ndarray, kinds: list[str], rng: np.random.Generator) -> 
     if how == 1:
         corners[which] += 0.7 * (corners[which, 2] - corners[which, 0])
     else:
-        kinds[which] = rng.choice([k for k in ("Platelets", "RBC", "WBC") if k != kinds[which]])
+        kinds[which] = rng.choice([k for k in CELLS if k != kinds[which]])
     return {"boxes": corners, "labels": kinds}
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import csv
 import http.client
+import importlib.util
 import json
+import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -48,6 +54,18 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_ledger() -> Callable[..., Ledger]:
     return write_ledger
+
+
+@pytest.fixture(scope="session")
+def ledgers() -> ModuleType:
+    """The functions that make ledgers of labels that are no classes, over small data in files."""
+    path = Path(__file__).parents[1] / "exchange" / "ledgers.py"
+    spec = importlib.util.spec_from_file_location("exchange_ledgers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass
@@ -178,3 +196,105 @@ def opens(folder: Path) -> Iterator[Open]:
             return Opened(server.servers[0].sockets[0].getsockname()[1], app.state.pages)
 
         yield call
+
+
+def start(folder: Path, *options: str) -> tuple[subprocess.Popen, str]:
+    """`errata review` in a process of its own; the process, and its address."""
+    pytest.importorskip("fastapi", reason="the review page needs the extra 'review'")
+    command = [sys.executable, "-m", "errata", "review", str(folder), "--json", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told = ""
+    while not told.rstrip().endswith("}"):
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        told += line
+    return process, json.loads(told)["url"]
+
+
+@pytest.fixture(name="start")
+def _start() -> Callable[..., tuple[subprocess.Popen, str]]:
+    return start
+
+
+# -- a browser --------------------------------------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+class Page:
+    """What a person does and sees."""
+
+    def __init__(self, driver: Any, port: int) -> None:
+        self.driver, self.port = driver, port
+        driver.delete_all_cookies()
+
+    def open(self, path: str = "/") -> Page:
+        self.driver.get(f"http://127.0.0.1:{self.port}{path}")
+        return self
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def press(self, *keys: str) -> None:
+        """Keys go wherever the focus is."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def until(self, true: Callable[[], bool]) -> None:
+        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+
+        end = time.monotonic() + 30
+        while True:
+            try:
+                if true():
+                    return
+            except (NoSuchElementException, StaleElementReferenceException):
+                pass
+            assert time.monotonic() < end, self.one("body").text
+            time.sleep(0.02)
+
+    @property
+    def row(self) -> str | None:
+        return self.one("#decide").get_attribute("data-row")
+
+    def decide(self, *keys: str, then: str) -> None:
+        self.press(*keys)
+        self.until(lambda: self.row == then)
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@dataclass
+class Browser:
+    """A browser without a window."""
+
+    driver: Any
+
+    def page(self, port: int) -> Page:
+        return Page(self.driver, port)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    pytest.importorskip("selenium", reason="needs selenium (extra 'dev') to drive the browser")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*QUIET, "--window-size=1200,900", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield Browser(driver)
+    driver.quit()

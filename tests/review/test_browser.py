@@ -2,95 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from errata.ledger import Ledger
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs a browser: apt-get install chromium chromium-driver"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Any]:
-    pytest.importorskip("selenium", reason="needs selenium (extra 'dev') to drive the browser")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*QUIET, "--window-size=1200,900", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """What a person does and sees."""
-
-    def __init__(self, driver: Any, port: int) -> None:
-        self.driver, self.port = driver, port
-        driver.delete_all_cookies()
-
-    def open(self, path: str = "/") -> Page:
-        self.driver.get(f"http://127.0.0.1:{self.port}{path}")
-        return self
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def press(self, *keys: str) -> None:
-        """Keys go wherever the focus is."""
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        for key in keys:
-            ActionChains(self.driver).send_keys(key).perform()
-
-    def until(self, true: Callable[[], bool]) -> None:
-        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-
-        end = time.monotonic() + 30
-        while True:
-            try:
-                if true():
-                    return
-            except (NoSuchElementException, StaleElementReferenceException):
-                pass
-            assert time.monotonic() < end, self.one("body").text
-            time.sleep(0.02)
-
-    @property
-    def row(self) -> str | None:
-        return self.one("#decide").get_attribute("data-row")
-
-    def decide(self, *keys: str, then: str) -> None:
-        self.press(*keys)
-        self.until(lambda: self.row == then)
-
-    def errors(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-
 
 def test_a_person_decides_with_single_keys(browser, opens):
     opened = opens(suggestion="me")
-    page = Page(browser, opened.port).open()
+    page = browser.page(opened.port).open()
     page.until(lambda: page.one("input[name=name]").is_displayed())
     page.press("Ann", "\ue007")  # the suggestion is selected; Enter
     page.until(lambda: page.row == "0")
@@ -123,7 +46,7 @@ def test_a_person_decides_with_single_keys(browser, opens):
 
 def test_keys_do_nothing_while_one_writes_and_a_note_goes_along(browser, opens):
     opened = opens(reviewer="ann")
-    page = Page(browser, opened.port).open()
+    page = browser.page(opened.port).open()
     page.press("n", "keep skip drop", "\ue007")
     assert opened.record.standing() == []
     page.decide("k", then="1")
@@ -142,7 +65,7 @@ def test_keys_do_nothing_while_one_writes_and_a_note_goes_along(browser, opens):
 
 def test_the_list_of_classes_can_be_used_by_keyboard_and_left(browser, opens):
     opened = opens(reviewer="ann")
-    page = Page(browser, opened.port).open()
+    page = browser.page(opened.port).open()
     page.press("r")
     page.until(lambda: page.one("#picker").is_displayed())
     assert page.one("#found [aria-selected=true]").text.startswith("dog")  # the proposed class
@@ -166,7 +89,7 @@ def test_the_list_of_classes_can_be_used_by_keyboard_and_left(browser, opens):
 
 def test_filters_leafing_and_results_by_hand(browser, opens):
     opened = opens(reviewer="ann")
-    page = Page(browser, opened.port).open()
+    page = browser.page(opened.port).open()
     page.decide("d", then="1")
     page.decide("k", then="2")
     page.one("#filter summary").click()
@@ -183,14 +106,14 @@ def test_filters_leafing_and_results_by_hand(browser, opens):
 
 def test_a_decision_outlasts_a_server_that_is_away_for_a_while(browser, opens):
     opened = opens(reviewer="ann")
-    page = Page(browser, opened.port).open()
-    browser.execute_cdp_cmd("Network.enable", {})
+    page = browser.page(opened.port).open()
+    browser.driver.execute_cdp_cmd("Network.enable", {})
     offline = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
     page.press("d")
     page.until(lambda: "Trying again" in page.one("#trouble").text)
     page.press("k")  # not taken for another decision
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {**offline, "offline": False})
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {**offline, "offline": False})
     page.until(lambda: page.row == "1")
     assert not page.one("#trouble").is_displayed()
     assert [(d.row, d.action) for d in opened.record.history()] == [(0, "drop")]
@@ -204,11 +127,11 @@ def test_pictures_can_be_enlarged(browser, opens, tmp_path):
     about = {"source": str(tmp_path / "pets")}
     Ledger([0, 1], [1, 1], [0.1, 0.9], classes=["cat", "dog"], meta=about).save(tmp_path / "audit", report=False)
     opened = opens(tmp_path / "audit", reviewer="ann")
-    page = Page(browser, opened.port).open()
+    page = browser.page(opened.port).open()
     width = "return document.querySelector('{} img').naturalWidth"
-    page.until(lambda: browser.execute_script(width.format("#picture")) == 640)
+    page.until(lambda: browser.driver.execute_script(width.format("#picture")) == 640)
     page.press("z")
-    page.until(lambda: browser.execute_script(width.format("#zoom")) == 1500)
+    page.until(lambda: browser.driver.execute_script(width.format("#zoom")) == 1500)
     page.press("\ue00c")
     page.until(lambda: not page.one("#zoom").is_displayed())
     page.decide("d", then="1")
@@ -221,15 +144,15 @@ def test_it_fits_a_phone_and_has_a_name_for_everything(browser, opens, tmp_path:
     given = np.arange(6) % 2
     Ledger(given, 1 - given, np.arange(6) / 6, classes=names).save(tmp_path, report=False)
     opened = opens(tmp_path, reviewer="ann", data=texts)
-    page = Page(browser, opened.port)
+    page = browser.page(opened.port)
     phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
         for path in ("/", "/?row=1", "/agreement", "/name"):
             page.open(path)
-            overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+            overflow = browser.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
             assert overflow <= 0, path
-            unnamed = browser.execute_script(
+            unnamed = browser.driver.execute_script(
                 "return [...document.querySelectorAll('input:not([type=hidden]), select, button, a, img')].filter(e =>"
                 "!(e.textContent.trim() || e.alt || e.getAttribute('aria-label') || (e.labels && e.labels.length)"
                 " || e.hidden || e.closest('dialog'))).map(e => e.outerHTML)"
@@ -240,4 +163,4 @@ def test_it_fits_a_phone_and_has_a_name_for_everything(browser, opens, tmp_path:
         assert 0 < keep["y"] < 740  # reached without scrolling, below a long text
         assert keep["height"] >= 44
     finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,19 +20,6 @@ DECISIONS = int(os.environ.get("ERRATA_KILL_DECISIONS", "1000"))
 """How many decisions the clients make before the server is killed; 10,000 in the full test."""
 
 CLIENTS = 8
-
-
-def start(folder: Path, *options: str) -> tuple[subprocess.Popen, str]:
-    """`errata review` in a process of its own; the process, and its address."""
-    pytest.importorskip("fastapi", reason="the review page needs the extra 'review'")
-    command = [sys.executable, "-m", "errata", "review", str(folder), "--json", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    told = ""
-    while not told.rstrip().endswith("}"):
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        told += line
-    return process, json.loads(told)["url"]
 
 
 class Client(threading.Thread):
@@ -75,7 +60,7 @@ def person_at(request):
     return lambda url: kind(urlsplit(url).port)
 
 
-def test_a_killed_server_has_every_acknowledged_decision_once(tmp_path, make_ledger, person_at):
+def test_a_killed_server_has_every_acknowledged_decision_once(tmp_path, make_ledger, person_at, start):
     make_ledger(tmp_path, n=2 * DECISIONS + 100)
     process, url = start(tmp_path)
     done = threading.Semaphore(0)
@@ -117,7 +102,7 @@ def test_a_killed_server_has_every_acknowledged_decision_once(tmp_path, make_led
     assert set(written) == {(client.reviewer, row) for client in clients for row in client.rows}
 
 
-def test_ctrl_c_ends_it_well(folder):
+def test_ctrl_c_ends_it_well(folder, start):
     process, _ = start(folder)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
-import pytest
 from PIL import Image
 
 import errata
 from errata.correct.apply import apply_to_file
-
-
-@pytest.fixture(scope="module")
-def ledgers():
-    path = Path(__file__).parents[1] / "exchange" / "ledgers.py"
-    spec = importlib.util.spec_from_file_location("exchange_ledgers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def standing(opened):

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.items import item_ledger, parts_table, pictures_of
+from errata.audit.items import item_ledger, labels_and_pictures, parts_table, pictures_of, refuse_training
 from errata.audit.progress import Progress, Show
 from errata.data.boxes import Boxes, open_boxes
-from errata.errors import ParameterError
+from errata.errors import DataError, ParameterError
 from errata.scores import boxes as scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from errata.data import Data
     from errata.ledger import Ledger
 
 __all__ = ["audit"]
@@ -28,6 +29,7 @@ def audit(
     source: Any = None,
     y: Any = None,
     *,
+    label: Any = None,
     labels: Any = None,
     predictions: Any = None,
     pred_probs: Any = None,
@@ -39,38 +41,59 @@ def audit(
     unsupported: float = 0.5,
     temperature: float = 0.1,
     images: Any = None,
+    model: Any = "auto",
+    folds: int = 5,
+    groups: Any = None,
+    seed: int = 0,
+    device: str = "auto",
+    image_size: int | None = None,
+    double: float = 0.8,
+    out: Any = None,
     progress: Show = True,
+    **training: Any,
 ) -> Ledger:
     """Compare given boxes with a detector's, and tell which given ones are wrong and which are missing.
 
-    Each image is judged by itself, with the thresholds below: its result does not depend on the others.
+    With predictions each image is judged by itself, with the thresholds below: its result does not depend on the
+    others. Without them, from the pictures: a network is cross-validated on what the boxes show, which finds boxes of
+    the wrong class; those given twice, and those of a shape that can't be meant, are told too. It finds none that is
+    missing or badly located.
 
     Parameters
     ----------
     source, y, labels : the given boxes, once: a COCO ``.json``, a folder of YOLO's ``.txt`` files, or a list with a
-        dict of ``boxes`` (x0, y0, x1, y1) and ``labels`` for each image
+        dict of ``boxes`` (x0, y0, x1, y1) and ``labels`` for each image. Or the pictures as ``source``, and the boxes
+        as ``y``, ``labels`` or ``label``. Or a folder that holds both, in folders named ``images`` and ``labels``.
+    label : the boxes, where ``source`` is the pictures
     predictions : out-of-sample predictions of a detector in one of the same formats, with scores (``pred_probs`` is
         taken for the same)
     classes : names of classes that are numbers; also as text, "cat,dog"
     overlap, sure, near, issue, unsupported : see ``errata.scores.boxes.Thresholds``
     temperature : how far the worst box decides on the image, see ``errata.scores.boxes.image_trust``
-    images : the pictures themselves, for the report; anything that ``errata.read`` takes, a folder with the names that
-        the boxes give or pictures in their order
+    images : the pictures themselves, to learn from and for the report; anything that ``errata.read`` takes, a folder
+        with the names that the boxes give or pictures in their order
+    model, folds, seed, device, out : of the cross-validation on what boxes show, see ``errata.audit``
+    groups : images of one group are in one fold; (N,) or a regular expression on their names, see
+        ``errata.audit.folds.matched_groups``. By default every image is a group.
+    image_size : pixels of the sides of what is shown, 32 by default
+    double : without predictions, the overlap from which two boxes are of one object
     progress : see ``errata.audit``
+    **training : ``epochs``, ``batch_size``, ``precision``, and hyper-parameters of plain training (``lr`` ...)
 
     Returns
     -------
     Ledger
         A row per image. Columns: ``image`` (its name), ``boxes`` (how many are given), ``overlooked``,
-        ``badly_located``, ``swapped`` (how many are issues of that kind). ``parts`` has a row per given box and per
-        overlooked one: ``kind`` ("fine", "badly located", "swapped", "overlooked", "unsupported"), the box ``x0``,
-        ``y0``, ``x1``, ``y1`` (of an overlooked one, as predicted), and the predicted one ``px0`` to ``py1``, NaN where
-        there is none; ``given`` is empty where a box was overlooked.
+        ``badly_located``, ``swapped`` (how many are issues of that kind), without predictions ``swapped``, ``twice``,
+        ``odd``. ``parts`` has a row per given box and per overlooked one: ``kind`` (of
+        ``errata.scores.boxes.KINDS``), the box ``x0``, ``y0``, ``x1``, ``y1`` (of an overlooked one, as predicted), and
+        the predicted one ``px0`` to ``py1``, NaN where there is none; ``given`` is empty where a box was overlooked,
+        ``proposed`` where it stands there twice.
 
     Raises
     ------
     DataError
-        where boxes can't be read, or predictions don't fit them
+        where boxes can't be read, or predictions or pictures don't fit them
 
     Examples
     --------
@@ -82,19 +105,18 @@ def audit(
     0    0     swapped   cat      dog    0.1
     1    0  overlooked            cat    0.2
     """
-    given = [value for value in (source, y, labels) if value is not None]
+    given, images = labels_and_pictures(source, [y, labels, label], images, "boxes")
     predictions = pred_probs if predictions is None else predictions
-    if len(given) != 1 or predictions is None:
-        raise ParameterError(
-            "Give the boxes once, and a detector's predictions= of the same images: errata.audit('labels.json', "
-            "predictions='detections.json', task='boxes'). errata trains no detector itself."
-        )
     limits = {"overlap": overlap, "sure": sure, "near": near, "issue": issue, "unsupported": unsupported}
-    _check(limits, temperature)
+    _check({**limits, "double": double}, temperature)
     if isinstance(classes, str):
         classes = [name.strip() for name in classes.split(",") if name.strip()]
+    labelled = open_boxes(given, classes=classes)
+    if predictions is None:
+        how = {"folds": folds, "groups": groups, "seed": seed, "device": device, "double": double, "out": out}
+        return _without_detector(labelled, images, classes, model, image_size, training, temperature, how, progress)
+    refuse_training({"model": None if model == "auto" else model, "groups": groups, "out": out, **training})
     thresholds = scores.Thresholds(**limits)
-    labelled = open_boxes(given[0], classes=classes)
     seen = open_boxes(predictions, like=labelled)
     found = []
     with Progress(progress, "comparing boxes", total=len(labelled)) as bar:
@@ -103,10 +125,50 @@ def audit(
             bar.advance()
     parts = _parts(labelled, seen, found, issue)
     trust = np.array([scores.image_trust(one.trust, temperature) for one in found])
-    how: dict[str, Any] = {**limits, "temperature": temperature}
-    if classes is not None:
-        how["named"] = [str(c) for c in classes]
-    return _ledger(labelled, trust, parts, how, images)
+    about: dict[str, Any] = {**limits, "temperature": temperature}
+    return _ledger(labelled, trust, parts, about, images, classes)
+
+
+def _without_detector(
+    labelled: Boxes,
+    images: Any,
+    classes: Sequence[Any] | None,
+    model: Any,
+    image_size: int | None,
+    training: dict[str, Any],
+    temperature: float,
+    how: dict[str, Any],
+    progress: Show,
+) -> Ledger:
+    """From what the boxes show."""
+    from errata.audit.box_crops import SIDE, look_into
+
+    if images is None:
+        raise ParameterError(
+            "To judge boxes, give the pictures, on which a network learns what the classes look like "
+            "(errata.audit('images/', label='labels.json', task='boxes')), or a detector's predictions= of the same "
+            "images, which also tell what is missing or badly located. errata trains no detector itself."
+        )
+    if not len(labelled.corners):
+        raise DataError(f"{labelled.source} holds no box.")
+    pictures = pictures_of(images, labelled.names, "images with boxes")
+    side = SIDE if image_size is None else image_size
+    found = look_into(labelled, pictures, model=model, training=training, side=side, progress=progress, **how)
+    rows = np.repeat(np.arange(len(labelled)), np.diff(labelled.offsets))
+    names = np.asarray(labelled.classes, dtype=object)
+    columns = {name: labelled.corners[:, i] for i, name in enumerate(_CORNERS)}
+    columns |= {f"p{name}": np.full(len(rows), np.nan) for name in _CORNERS}
+    parts = parts_table(
+        rows,
+        names[labelled.labels],
+        np.where(found.kind == scores.TWICE, "", names[found.proposed]),
+        np.clip(found.trust, 0.0, 1.0),
+        found.issue,
+        {"kind": np.asarray(scores.KINDS, dtype=object)[found.kind], **columns},
+    )
+    trust = np.array([scores.image_trust(found.trust[labelled.of(i)], temperature) for i in range(len(labelled))])
+    about = {"temperature": temperature, "double": how["double"], **found.about}
+    return _ledger(labelled, trust, parts, about, images, classes, ("swapped", "twice", "odd"), pictures)
 
 
 def _check(limits: dict[str, float], temperature: float) -> None:
@@ -151,11 +213,20 @@ def _parts(labelled: Boxes, seen: Boxes, found: list[scores.Judged], issue: floa
     )
 
 
-def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[str, Any], images: Any) -> Ledger:
+def _ledger(
+    labelled: Boxes,
+    trust: np.ndarray,
+    parts: pd.DataFrame,
+    how: dict[str, Any],
+    images: Any,
+    classes: Sequence[Any] | None,
+    kinds: Sequence[str] = ("overlooked", "badly located", "swapped"),
+    pictures: Data | None = None,
+) -> Ledger:
     flagged = parts[parts["issue"]]
     counts = {
         kind.replace(" ", "_"): np.bincount(flagged["row"][flagged["kind"] == kind], minlength=len(labelled))
-        for kind in ("overlooked", "badly located", "swapped")
+        for kind in kinds
     }
     columns = {"image": np.asarray(labelled.names, dtype=object), "boxes": np.diff(labelled.offsets), **counts}
     meta: dict[str, Any] = {
@@ -165,6 +236,8 @@ def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[s
         "label_names": labelled.classes,
         **how,
     }
+    if classes is not None:
+        meta["named"] = [str(c) for c in classes]
     if os.path.exists(os.path.expanduser(labelled.source)):
         meta["source_path"] = os.path.abspath(os.path.expanduser(labelled.source))
     issues = np.bincount(flagged["row"], minlength=len(labelled)) > 0
@@ -172,5 +245,5 @@ def _ledger(labelled: Boxes, trust: np.ndarray, parts: pd.DataFrame, how: dict[s
         meta["images_path"] = os.path.abspath(os.path.expanduser(images))
     ledger = item_ledger(trust, issues, columns=columns, meta=meta, parts=parts)
     if images is not None:
-        ledger.data = pictures_of(images, labelled.names, "images with boxes")
+        ledger.data = pictures or pictures_of(images, labelled.names, "images with boxes")
     return ledger

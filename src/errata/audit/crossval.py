@@ -89,7 +89,7 @@ def cross_validate(
     """
     fold = folds_of(labels, folds, seed, groups)
     codes, k = labels.codes, len(labels.classes)
-    kept = Kept(out, labels, fold, predictor)
+    kept = Kept(out, predictor, labels.codes, fold, repr(labels.classes))
     probs = np.zeros((len(codes), k), dtype=np.float32)
     unknown = np.zeros(len(codes), dtype=bool)
 

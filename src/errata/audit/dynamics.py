@@ -76,7 +76,7 @@ def audit(
     score : what makes the trust: "learning_margin", "aum", "belief", "agreement", "mean_loss", "el2n", "forgetting"
         (see ``errata.scores.dynamics``); all of them become columns
     epochs, batch_size : by default as many steps as one fold of a cross-validation takes
-    **settings : hyper-parameters of plain training: ``lr``, ``optimizer`` ...
+    **settings : ``precision`` (see ``errata.train``) and hyper-parameters of plain training: ``lr``, ``optimizer`` ...
 
     Returns
     -------
@@ -109,13 +109,14 @@ def _runner(
             "Method 'dynamics' watches a network learn: model must be 'auto', the name of a model of errata.models or "
             f"a torch.nn.Module; got {type(model).__name__}. For scikit-learn classifiers there is method='confident'."
         )
+    settings, precision = dict(settings), settings.get("precision")
+    settings.pop("precision", None)
+    how: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     known = [name for name in System.hyperparameters() if name not in ("views", "belief_topk")]
     for name in settings:
         if name not in known:
-            raise UnknownNameError("option of method 'dynamics'", name, [*known, "epochs", "batch_size", "score"])
-    runner = NetworkFolds(
-        data, model, epochs=epochs, batch_size=batch_size, settings=settings, seed=seed, device=device
-    )
+            raise UnknownNameError("option of method 'dynamics'", name, [*known, *how, "score"])
+    runner = NetworkFolds(data, model, settings=settings, seed=seed, device=device, **how)
     if epochs is None:  # a fold has four fifths of the rows
         runner.set_epochs(max(2, round(0.8 * runner.epochs)))
     return runner

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from errata.errors import DataError, ParameterError
 from errata.labels import MISSING, ClassLabels
 from errata.storage import atomic, make_folder
 
-__all__ = ["FOLDER", "Kept", "digest_of", "fold_of", "folds_of", "forget", "group_codes", "groups_of"]
+__all__ = [
+    "FOLDER",
+    "Kept",
+    "digest_of",
+    "fold_of",
+    "folds_of",
+    "forget",
+    "frame_folds",
+    "group_codes",
+    "groups_of",
+    "matched_groups",
+]
 
 MOST_FOLDS = 1000
 FOLDER = "folds"
@@ -128,6 +142,96 @@ def _check_folds(folds: Any, labels: ClassLabels) -> int:
     return int(folds)
 
 
+def frame_folds(
+    names: Sequence[str],
+    labelled: NDArray[np.bool_],
+    folds: Any,
+    seed: int = 0,
+    groups: Any = None,
+    contiguous: bool = True,
+) -> NDArray[np.int32]:
+    """(N,) the fold of each image.
+
+    Parameters
+    ----------
+    names : of the N images, in their order
+    labelled : (N,) bool, whether any pixel has a class
+    folds : from 2 to the number of labelled images, and of groups
+    seed : of folds that are drawn at random
+    groups : (N,) of any type, images of one group (a drive, a patient) are in one fold; or a regular expression: images
+        in whose names it matches the same text (its first group's, where it has one)
+    contiguous : without groups, a fold is a stretch of consecutive images, for frames of a film look like their
+        neighbours; False draws them at random
+
+    Raises
+    ------
+    ParameterError
+        where folds is no such number, or groups is no regular expression
+    DataError
+        where there are too few images or groups
+
+    Examples
+    --------
+    >>> frame_folds(list("abcdef"), np.ones(6, dtype=bool), 3)
+    array([0, 0, 1, 1, 2, 2], dtype=int32)
+    >>> fold = frame_folds(["a_1", "b_1", "a_2", "b_2"], np.ones(4, dtype=bool), 2, groups=r"^(\\w)_")
+    >>> bool(fold[0] == fold[2] != fold[1] == fold[3])
+    True
+    """
+    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= MOST_FOLDS:
+        raise ParameterError(f"folds must be a whole number from 2 to {MOST_FOLDS}; got {folds!r}.")
+    count = int(labelled.sum())
+    if count < max(folds, 3):
+        few = f"There are {count} images with labelled pixels, too few for {folds} folds. "
+        raise DataError(
+            f"{few}Give folds=N with N from 2 to {count}, or probabilities of your own (pred_probs=)."
+            if count > 2
+            else f"{few}Two to learn from and one to judge are the least; or give probabilities (pred_probs=)."
+        )
+    if groups is None:
+        order = np.cumsum(labelled) - 1  # an image without a class goes with the one before it
+        if not contiguous:
+            order = np.random.default_rng([seed, 0xF01D]).permutation(len(labelled))
+            count = len(labelled)
+        return (np.clip(order, 0, count - 1) * int(folds) // count).astype(np.int32)
+    from sklearn.model_selection import GroupKFold
+
+    codes = group_codes(matched_groups(names, groups), len(names))
+    number = len(np.unique(codes[labelled]))
+    if number < folds:
+        raise DataError(
+            f"There are {number} groups with labelled images, too few for {folds} folds: a group is not divided. "
+            + (f"Give folds=N with N from 2 to {number}." if number >= 2 else "At least two groups are needed.")
+        )
+    fold = np.zeros(len(names), dtype=np.int32)
+    for part, (_, test) in enumerate(GroupKFold(int(folds)).split(np.zeros(len(names)), groups=codes)):
+        fold[test] = part
+    return fold
+
+
+def matched_groups(names: Sequence[str], groups: Any) -> Any:
+    """The groups of files by what a regular expression matches in their names; others are handed back.
+
+    Examples
+    --------
+    >>> matched_groups(["a_1.png", "b_1.png", "c"], "^(.)_")
+    ['a', 'b', None]
+    """
+    if not isinstance(groups, str):
+        return groups
+    try:
+        compiled = re.compile(groups)
+    except re.error as error:
+        raise ParameterError(f"groups={groups!r} is no regular expression ({error}).") from error
+    found = [compiled.search(name) for name in names]
+    if not any(found):
+        raise DataError(
+            f"groups={groups!r} matches in none of the {len(names):,} files' names, such as {names[0]!r}: what it "
+            "matches there (the drive, the patient) is the group."
+        )
+    return [None if one is None else one.group(1 if compiled.groups else 0) for one in found]
+
+
 # -- finished folds ----------------------------------------------------------------------------------------------------
 
 
@@ -137,16 +241,15 @@ class Kept:
     Parameters
     ----------
     out : a folder; the folds lie in its sub-folder ``folds``. None keeps nothing.
-    labels, fold : the labels, and the fold of each row
     predictor : its ``description`` and, where it has one, its ``fingerprint()`` belong to the name
+    facts : all else that the folds depend on, such as labels, classes, and the fold of each row; see ``digest_of``
     """
 
-    def __init__(self, out: Any, labels: ClassLabels, fold: np.ndarray, predictor: Any) -> None:
+    def __init__(self, out: Any, predictor: Any, *facts: Any) -> None:
         self.folder: Path | None = None
         if out is not None:
             own = predictor.fingerprint() if hasattr(predictor, "fingerprint") else ""
-            name = digest_of(labels.codes, fold, repr(labels.classes), predictor.description, own)
-            self.folder = make_folder(Path(out) / FOLDER / name)
+            self.folder = make_folder(Path(out) / FOLDER / digest_of(*facts, predictor.description, own))
 
     def read(self, number: int, shape: tuple[int, int]) -> np.ndarray | None:
         """The probabilities of a fold that is done; None where it is not, or its file can't be used."""
@@ -163,6 +266,26 @@ class Kept:
         if self.folder is not None:
             with atomic(self.folder / f"{number}.npy") as path, open(path, "wb") as file:
                 np.save(file, probs)
+
+    def mapped(self, number: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """The probabilities of a fold that is done, in half precision and left on the disk; None as of ``read``."""
+        if self.folder is None:
+            return None
+        try:
+            found = np.load(self.folder / f"{number}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found if found.shape == shape and found.dtype == np.float16 else None
+
+    @contextmanager
+    def filling(self, number: int, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """A fold's probabilities to be written piece by piece, on the disk; kept, whole, when the block ends well."""
+        if self.folder is None:
+            raise ParameterError("Folds that are filled piece by piece need a folder.")
+        with atomic(self.folder / f"{number}.npy") as path:
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+            yield array
+            array.flush()
 
 
 def forget(out: Any) -> None:

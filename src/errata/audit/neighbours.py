@@ -269,7 +269,7 @@ def _by_halves(
     from errata.audit.crossval import fold_of
     from errata.audit.networks import NetworkFolds
 
-    options = {name: training[name] for name in ("epochs", "batch_size") if name in training}
+    options = {name: training[name] for name in ("epochs", "batch_size", "precision") if name in training}
     settings = {name: value for name, value in training.items() if name not in options}
     folds = NetworkFolds(data, model, settings=settings, seed=seed, device=device, **options)
     codes = folds.labels.codes

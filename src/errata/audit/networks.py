@@ -17,12 +17,13 @@ from errata.audit.folds import digest_of
 from errata.data import encoder_for, loader, tokenizer_of
 from errata.engine.evaluation import predict_proba
 from errata.engine.fit import fit, resolve_device
+from errata.engine.precision import check_precision, resolve_precision
 from errata.engine.randomness import isolated_randomness, mixed_seed
 from errata.engine.recipes import MODELS, recipe_for
 from errata.engine.task import Renumbered
 from errata.parts import Batch, System
 
-__all__ = ["NetworkFolds", "QuickNetwork"]
+__all__ = ["NetworkFolds", "QuickNetwork", "Told"]
 
 VISITS = 320_000
 """Images seen in one fold, about: eight passes over 40,000, more over fewer, fewer over more."""
@@ -77,7 +78,7 @@ class NetworkFolds:
         not have been trained on these labels
     epochs, batch_size : by default after the kind and amount of data
     settings : hyper-parameters of plain training: ``lr``, ``optimizer``, ``weight_decay`` ...
-    seed, device : as in ``errata.train``
+    seed, device, precision : as in ``errata.train``
     """
 
     def __init__(
@@ -90,7 +91,10 @@ class NetworkFolds:
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
+        precision: str | int | None = None,
     ) -> None:
+        check_precision(precision)
+        self.precision = precision
         self.kind = systems.load("ce")
         self.labels = data.require_labels()
         self.model, self.seed, self.device = model, seed, device
@@ -122,7 +126,7 @@ class NetworkFolds:
             weights = [repr(self.name), *(value.detach().cpu().numpy() for value in self.name.state_dict().values())]
             weights = [np.atleast_1d(w) if isinstance(w, np.ndarray) else w for w in weights]
         inputs = self.inputs.numpy() if isinstance(self.inputs, Tensor) else self.inputs
-        settings = repr(sorted(self.settings.items())), str(self.batch_size), str(self.seed)
+        settings = repr(sorted(self.settings.items())), f"{self.batch_size} {self.seed} {self.precision}"
         return digest_of(inputs, *settings, *weights)
 
     def fit_predict(
@@ -167,13 +171,14 @@ class NetworkFolds:
             seed=mixed_seed(self.seed, fold),
             workers=0 if isinstance(self.inputs, (Tensor, np.ndarray)) else min(8, os.cpu_count() or 1),
         )
-        told = _Told(Renumbered(batches, train, len(codes)), lambda: advance(1.0 / (self.epochs * len(batches))))
+        told = Told(Renumbered(batches, train, len(codes)), lambda: advance(1.0 / (self.epochs * len(batches))))
         fit(
             system,
             told,
             epochs=self.epochs,
             seed=mixed_seed(self.seed, fold),
             device=self.device,
+            precision=self.precision,
             progress=False,
         )
         return system
@@ -218,14 +223,16 @@ class NetworkFolds:
     def predict(self, system: Any, test: np.ndarray) -> np.ndarray:
         """(len(test), K) probabilities of some rows."""
         device = resolve_device(self.device)
+        how: dict[str, Any] = {"device": device}
+        how["precision"] = resolve_precision(self.precision, device, system.model)
         if not isinstance(self.inputs, (Tensor, np.ndarray)):
-            return predict_proba(system, Subset(self.inputs, test.tolist()), device=device)
+            return predict_proba(system, Subset(self.inputs, test.tolist()), **how)
         probs = np.empty((len(test), system.num_classes), dtype=np.float32)
         for start in range(0, len(test), 8192):
             part = self.inputs[test[start : start + 8192]]
-            found = predict_proba(system, part, device=device)
+            found = predict_proba(system, part, **how)
             if self.mirrored:  # a label does not depend on left and right, and two looks are better than one
-                found = (found + predict_proba(system, part.flip(-1), device=device)) / 2
+                found = (found + predict_proba(system, part.flip(-1), **how)) / 2
             probs[start : start + 8192] = found
         return probs
 
@@ -238,7 +245,7 @@ def _quick_epochs(trained: int) -> int:
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(VISITS / trained)))
 
 
-class _Told:
+class Told:
     """Batches that tell when one is taken."""
 
     def __init__(self, batches: Renumbered, tell: Callable[[], None]) -> None:

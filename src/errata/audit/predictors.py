@@ -130,7 +130,7 @@ def predictor_for(data: Any, model: Any, seed: int, device: str, training: Mappi
         return auto(data, seed)
     from errata.audit.networks import NetworkFolds
 
-    options = {name: training[name] for name in ("epochs", "batch_size") if name in training}
+    options = {name: training[name] for name in ("epochs", "batch_size", "precision") if name in training}
     settings = {name: value for name, value in training.items() if name not in options}
     return NetworkFolds(data, model, settings=settings, seed=seed, device=device, **options)
 

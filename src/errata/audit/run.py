@@ -100,7 +100,8 @@ def audit(
     findings : also look for duplicates, outliers, imbalance and the like: ``Ledger.findings``
     test : a second data set, whose rows should not be in the first: ``findings`` then tell what stands in both
     progress : show how it goes, on the standard error stream; or a function of (share done, what goes on)
-    **rest : options of ``errata.read``; for networks ``epochs``, ``batch_size`` and hyper-parameters of plain training;
+    **rest : options of ``errata.read``; for networks ``epochs``, ``batch_size``, ``precision`` (see ``errata.train``)
+        and hyper-parameters of plain training;
         for a system those of ``errata.train``
 
     Returns
@@ -127,7 +128,8 @@ def audit(
         told = {"source": source, "y": y, "label": label, "labels": labels, "pred_probs": pred_probs, "model": model}
         more = {"folds": folds, "seed": seed, "device": device, "classes": classes, "progress": progress}
         more |= {"method": method} if task == "ood" and method is not None else {}
-        more |= {"run": run} if run is not None else {}
+        own = {"run": run, "groups": groups, "jobs": jobs, "out": out}
+        more |= {name: value for name, value in own.items() if value is not None}
         _check_seed(seed)
         return _completed(_of_kind(task, annotations, {**told, **more, **rest}), findings, test, seed)
     if run is not None:
@@ -327,7 +329,7 @@ def _split(rest: Mapping[str, Any], no_training: bool) -> tuple[dict[str, Any], 
     from errata.data import read
 
     reading = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    training = ["epochs", "batch_size"]
+    training = ["epochs", "batch_size", "precision"]
     if not no_training and any(name not in (*reading, *training) for name in rest):
         from errata import systems
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.items import item_ledger, parts_table, pictures_of
+from errata.audit.items import item_ledger, labels_and_pictures, parts_table, pictures_of, refuse_training
 from errata.audit.progress import Progress, Show
 from errata.data.masks import Stack, digest, open_masks, open_pixel_probabilities
+from errata.data.segmentation import IGNORE
 from errata.errors import DataError, ParameterError
 from errata.scores.counts import at_least_one_correct, calibrate
 from errata.scores.segmentation import ClassSums, contradicted, ordinary, own_probability, regions, softmin
 
 if TYPE_CHECKING:
+    from errata.audit.pixels import OutOfFold
     from errata.ledger import Ledger
 
 __all__ = ["audit"]
@@ -39,30 +43,55 @@ def audit(
     chance: float = 0.05,
     temperature: float = 0.1,
     images: Any = None,
+    model: Any = "auto",
+    folds: int = 5,
+    groups: Any = None,
+    contiguous: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str | int | None = None,
+    image_size: Any = None,
+    unreadable: str = "error",
+    out: Any = None,
     progress: Show = True,
+    **training: Any,
 ) -> Ledger:
     """Find regions of masks that are labelled as the wrong class, by confident learning over all pixels.
 
-    Images are read one by one, twice, so that masks and probabilities may be far larger than the memory.
+    The probabilities are given, or a small network for each fold of the images is trained for you: then every image is
+    judged by a network that has not seen it. Masks and probabilities are read one by one, twice, so that they may be
+    far larger than the memory.
 
     Parameters
     ----------
     source, y, labels : the masks, given once: (N, H, W) whole numbers (an array, memory-mapped or not, or a ``.npy``
-        file), a list of (H, W), or a folder of a ``.png`` or ``.npy`` file for each image
-    label : the masks, where ``source`` is the pictures: ``errata.audit("images/", label="masks/", ...)``
+        file), a list of (H, W), or a folder of a ``.png`` or ``.npy`` file for each image. Or the pictures as
+        ``source``, and the masks as ``y``, ``labels`` or ``label``: ``errata.audit("images/", label="masks/", ...)``.
+        Or a folder that holds both, in folders named ``images`` and ``masks`` (or alike).
+    label : the masks, where ``source`` is the pictures
     pred_probs : (N, K, H, W) out-of-sample probabilities of the classes of each pixel (or a ``.npy`` file), a list of
-        (K, H, W), or a folder of ``.npy`` files named as the masks are
+        (K, H, W), or a folder of ``.npy`` files named as the masks are; by default they are cross-validated
     classes : the K class names; also as text, "road,sky". By default those of a ``classes.txt`` beside the masks, one
         in each line, or their numbers
-    ignore : the number, or numbers, of pixels that are not labelled; negative ones never are
+    ignore : the number, or numbers, of pixels that are not labelled; negative ones never are, and nor are those of 255
+        where a network is trained
     min_region : pixels of a region, at least; by default 10, or a thousandth of the image if that is more
     chance : in (0, 1], that an image without an error is flagged. Predictions contradict right masks too, along edges;
         only regions with more evidence than that are issues, see ``errata.scores.segmentation.ordinary``. With 1 every
         contradicted region is one
     temperature : of the trust in an image, see ``errata.scores.segmentation.softmin``
-    images : the pictures themselves, for the report; anything that ``errata.read`` takes, a folder with the names of
-        the masks or pictures in their order
+    images : the pictures themselves, to learn from and for the report; anything that ``errata.read`` takes, a folder
+        with the names of the masks or pictures in their order. They may differ in size: the network sees them at one.
+    model : what is cross-validated: "auto" (a small U-Net), or a network of your own (images (B, C, H, W) to logits
+        (B, K, H, W)) that has not seen these masks
+    folds, groups, contiguous : stretches of consecutive images, by default; with ``contiguous=False`` drawn at random;
+        by ``groups``, see ``errata.audit.folds.frame_folds``
+    seed, device, precision : of the training, see ``errata.train``
+    image_size : pixels of the longer side for the network, or (height, width); by default 128 at most
+    unreadable : "error", or "skip" pictures that can't be decoded
+    out : a folder in which finished folds are kept, so that a stopped audit goes on there
     progress : see ``errata.audit``
+    **training : ``epochs``, ``batch_size``, and hyper-parameters of plain training (``lr`` ...)
 
     Returns
     -------
@@ -77,7 +106,7 @@ def audit(
     Raises
     ------
     DataError
-        where masks and probabilities don't fit each other; with the image
+        where masks and pictures, or masks and probabilities, don't fit each other; with the image
 
     Examples
     --------
@@ -92,34 +121,69 @@ def audit(
     """
     if not 0 < chance <= 1:
         raise ParameterError(f"chance must be in (0, 1]; got {chance!r}.")
-    if label is not None:
-        source, images = None, source if images is None else images
-        labels = label if labels is None else labels
-    masks, probs = _open(source, y, labels, pred_probs)
+    given, images = labels_and_pictures(source, [y, labels, label], images, "masks")
+    masks = open_masks(given)
     ignored = np.atleast_1d(np.asarray([] if ignore is None else ignore, dtype=np.int64))
-    names = _names(_listed(classes, masks), len(probs[0]))
-    judge = _Judge(masks, probs, ignored, len(names))
+    how: dict[str, Any] = {"temperature": temperature, "ignore": ignored.tolist(), "chance": chance}
+    listed = _listed(classes, masks)
+    if pred_probs is not None:
+        own = {"model": model if model != "auto" else None, "groups": groups, "precision": precision, "out": out}
+        refuse_training({**own, "contiguous": None if contiguous else False, "image_size": image_size, **training})
+        probs = open_pixel_probabilities(pred_probs, masks.names)
+        return _judged(masks, probs, _names(listed, len(probs[0])), how, min_region, images, progress)
+    if images is None:
+        raise ParameterError(
+            "To judge masks, a network is trained on the pictures: give them, as in errata.audit('images/', "
+            "label='masks/', task='segmentation'), or else the probabilities of the pixels (pred_probs=)."
+        )
+    from errata.audit.pixels import cross_validated
+
+    with ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out
+        found = cross_validated(
+            images,
+            masks,
+            out=place,
+            classes=listed,
+            ignored=ignored.tolist(),
+            model=model,
+            folds=folds,
+            groups=groups,
+            contiguous=contiguous,
+            seed=seed,
+            device=device,
+            precision=precision,
+            training=training,
+            reading={"image_size": image_size, "unreadable": unreadable},
+            progress=progress,
+        )
+        how |= {"ignore": [*(n for n in how["ignore"] if n != IGNORE), IGNORE], **found.about}
+        names = _names(found.classes, len(found.classes))
+        return _judged(found.masks, found.probs, names, how, min_region, images, progress, found)
+
+
+def _judged(
+    masks: Stack,
+    probs: Stack,
+    names: np.ndarray,
+    how: dict[str, Any],
+    min_region: int | None,
+    images: Any,
+    progress: Show,
+    found: OutOfFold | None = None,
+) -> Ledger:
+    """Read masks and probabilities twice, and write down what is contradicted."""
+    judge = _Judge(masks, probs, np.asarray(how["ignore"], dtype=np.int64), len(names))
+    if found is not None:
+        judge.unknown = found.unknown
     with Progress(progress, "reading masks and probabilities twice", total=2 * len(masks)) as bar:
         for number in range(len(masks)):
-            judge.count(number, temperature)
+            judge.count(number, how["temperature"])
             bar.advance()
         for number in range(len(masks)):
             judge.find(number, min_region)
             bar.advance()
-    how = {"temperature": temperature, "ignore": ignored.tolist(), "chance": chance}
-    return _ledger(masks, judge, names, images, how)
-
-
-def _open(source: Any, y: Any, labels: Any, pred_probs: Any) -> tuple[Stack, Stack]:
-    given = [masks for masks in (source, y, labels) if masks is not None]
-    if len(given) != 1 or pred_probs is None:
-        raise ParameterError(
-            "Give the masks once, and pred_probs= of their pixels: errata.audit(masks, pred_probs=probs, "
-            "task='segmentation'). To train a network, and find wrong masks on the way: "
-            "errata.train(images, label=masks, system='adele')."
-        )
-    masks = open_masks(given[0])
-    return masks, open_pixel_probabilities(pred_probs, masks.names)
+    return _ledger(masks, judge, names, images, how, None if found is None else found.places)
 
 
 def _listed(classes: Any, masks: Stack) -> Sequence[Any] | None:
@@ -153,12 +217,15 @@ class _Judge:
         self.labelled = np.zeros(len(masks), dtype=np.int64)
         self.regions: list[tuple[int, Any]] = []
         self.digests = [""] * len(masks)
+        self.unknown: np.ndarray | None = None  # (N, K) classes whose pixels can't be judged
 
     def _load(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         mask, probs = self.masks[number], self.probs[number]
         self.digests[number] = self.digests[number] or digest(mask)
         if len(self.ignored):
             mask = np.where(np.isin(mask, self.ignored), -1, mask)
+        if self.unknown is not None and self.unknown[number].any():
+            mask = np.where((mask >= 0) & np.isin(mask, np.flatnonzero(self.unknown[number])), -1, mask)
         if len(probs) != self.k:
             raise DataError(f"Image {self.masks.names[number]} has {len(probs)} classes; the first image {self.k}.")
         try:
@@ -209,7 +276,14 @@ def _notes(issue: np.ndarray, usual: float, chance: float) -> list[str]:
     ]
 
 
-def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: dict[str, Any]) -> Ledger:
+def _ledger(
+    masks: Stack,
+    judge: _Judge,
+    names: np.ndarray,
+    images: Any,
+    how: dict[str, Any],
+    places: np.ndarray | None = None,
+) -> Ledger:
     rows = np.array([number for number, _ in judge.regions], dtype=np.int64)
     found = [region for _, region in judge.regions]
     numbers: dict[str, np.ndarray] = {
@@ -224,8 +298,9 @@ def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: di
     pixels = np.bincount(rows[issue], weights=numbers["pixels"][issue], minlength=len(masks))
     numbers["evidence"] = evidence.round(3)
     numbers["runs"] = np.array([region.runs for region in found], dtype=object)
+    index = np.arange(len(masks)) if places is None else places
     parts = parts_table(
-        rows,
+        index[rows],
         names[numbers.pop("given")],
         names[numbers.pop("proposed")],
         np.clip([region.trust for region in found], 0.0, 1.0),
@@ -240,8 +315,8 @@ def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: di
         "label_names": names.tolist(),
         "pixel_noise_rate": round(judge.noise_rate, 6),
         "usual_evidence": round(usual, 3),
-        "notes": _notes(issue, usual, how["chance"]),
         **how,
+        "notes": [*how.get("notes", []), *_notes(issue, usual, how["chance"])],
     }
     if os.path.exists(os.path.expanduser(masks.source)):
         meta["source_path"] = os.path.abspath(os.path.expanduser(masks.source))
@@ -253,7 +328,9 @@ def _ledger(masks: Stack, judge: _Judge, names: np.ndarray, images: Any, how: di
     }
     if isinstance(images, (str, os.PathLike)):
         meta["images_path"] = os.path.abspath(os.path.expanduser(images))
-    ledger = item_ledger(np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, meta=meta, parts=parts)
+    ledger = item_ledger(
+        np.clip(judge.trust, 0.0, 1.0), counts > 0, columns=columns, index=index, meta=meta, parts=parts
+    )
     if images is not None:
         ledger.data = pictures_of(images, masks.names, "masks")
     return ledger

@@ -15,6 +15,10 @@ from errata.ledger import Ledger
 
 __all__ = ["confusions", "ledger_panel", "metrics_table", "shown_trust", "worst_rows"]
 
+UNVOUCHED = (
+    "[dim]How many of these are truly wrong, nobody vouches for. Rows checked at random tell: `errata review DIR "
+    "--random 100`, then `errata vouch DIR`.[/dim]"
+)
 NUMBERS = {"trust", *(word for kind in KINDS.values() for word in (kind.row, kind.rows))}
 PREVIEW = 60  # characters of a row's content
 
@@ -43,7 +47,7 @@ def _vouched(ledger: Ledger, issues: int) -> list[str]:
     """How many of the suspicious ones are wrong, as far as can be vouched for, and when that can't be believed."""
     v = ledger.vouched
     if v is None or not len(v.n):
-        return []
+        return [UNVOUCHED] if issues and ledger.kind.classed else []
     lines = []
     if issues:
         at = v.at(issues)

@@ -22,6 +22,8 @@ __all__ = ["audit"]
 FILES = ("report.html", "ledger.parquet", "summary.json")
 RESUMABLE = ("confident", "ensemble")
 """Methods that keep what is done in the folder until all is done, so that the same command goes on after a stop."""
+TRAINED = ("segmentation", "boxes")
+"""Kinds of labels for which that is so where no predictions are given."""
 
 
 @command
@@ -63,7 +65,8 @@ def audit(
     group: Annotated[
         str | None,
         typer.Option(
-            help="A column whose rows of one value stay in one fold: a patient, a recording. It is not learned from.",
+            help="A column whose rows of one value stay in one fold: a patient, a recording. It is not learned from. "
+            "Of masks a regular expression: what it matches in their names is the group, such as '^[^_]+'.",
             show_default=False,
         ),
     ] = None,
@@ -125,6 +128,7 @@ def audit(
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    precision: options.Precision = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +161,8 @@ def audit(
 
       errata audit graph/ --method erase
 
+      errata audit images/ --label masks/ --task segmentation --group '^[^_]+'
+
       errata audit new-photos/ --run run --method energy
 
       errata audit test.csv --label kind --run run --pred-probs probabilities.npy
@@ -183,7 +189,9 @@ def audit(
         raise ParameterError("--earlier goes with --annotations: an earlier audit of several people's labels.")
     if task is not None or annotations:
         given = {"label": label, "pred_probs": pred_probs, "folds": folds, "seed": seed, "device": device}
-        given["earlier"] = earlier
+        given |= {"earlier": earlier, "precision": precision, "groups": group, "jobs": jobs}
+        if model != "auto":
+            given["model"] = model
         parameters = {**options.assignments(settings), **{k: v for k, v in given.items() if v is not None}}
         _of_kind(talk, source, task, parameters, out, force)
         return
@@ -192,7 +200,7 @@ def audit(
     if group is not None:
         reading["kinds"] = {group: "ignored", **reading.get("kinds", {})}
         parameters["groups"] = group
-    given = {"jobs": jobs, "embeddings": embeddings}
+    given = {"jobs": jobs, "embeddings": embeddings, "precision": precision}
     parameters.update({name: value for name, value in given.items() if value is not None})
     room = None if method is None else _room_of(method)
     if room is not None:  # data of another kind, such as a graph, for a system of that kind
@@ -248,11 +256,14 @@ def _of_kind(
     talk: Talk, source: str, task: str | None, parameters: dict[str, Any], out: Path | None, force: bool
 ) -> None:
     from errata.audit import audit as find
+    from errata.audit.folds import forget
     from errata.storage import summary
 
     hint = "Choose another --out, or use --force."
     folder = output_folder(talk, out, f"{stem_of(source)}-audit", taken_by=FILES, replace=force, hint=hint)
     label = parameters.get("label")
+    if task in TRAINED and not any(name in parameters for name in ("pred_probs", "predictions")):
+        parameters["out"] = folder
     if task == "multilabel" and isinstance(label, str) and "," in label:
         parameters["label"] = [name.strip() for name in label.split(",")]
     if task is None:
@@ -260,6 +271,7 @@ def _of_kind(
     else:
         ledger = find(source, task=task, progress=talk.progress, **parameters)
     ledger.save(folder)
+    forget(folder)
     _show(talk, ledger, source, None, folder, trainable=False)
     talk.result({"out": str(folder), **summary(ledger)})
 
@@ -294,7 +306,7 @@ def _in_shards(
         seed=seed,
         progress=talk.progress,
     )
-    _show(talk, ledger, source, label, folder)
+    _show(talk, ledger, source, label, folder, trainable=False)
     talk.result({"out": str(folder), **summary(ledger)})
 
 

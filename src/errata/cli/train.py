@@ -42,14 +42,7 @@ def train(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many GPUs (or CPU processes) train together.")] = 1,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="32-true, bf16-mixed or 16-mixed; auto: bf16-mixed where the processor has it, which makes images "
-            "several times faster.",
-            show_default="32-true",
-        ),
-    ] = None,
+    precision: options.Precision = None,
     augment: options.Augment = True,
     epoch_rows: Annotated[
         int | None,

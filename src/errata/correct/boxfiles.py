@@ -14,7 +14,7 @@ from errata.correct.jsonlines import DECODER, skip, spans
 from errata.correct.source import Difference
 from errata.data.boxes import open_boxes
 from errata.errors import DataError
-from errata.forms.boxes import Box, pairs
+from errata.forms.boxes import Box, pairs, unmoved
 
 __all__ = ["CocoFile", "YoloFolder"]
 
@@ -88,7 +88,7 @@ class CocoFile(ItemSource):
                 added.append(json.dumps(_annotation(label[after], free.next(), image, categories)))
             elif before is not None and after is None:
                 replaced[mine[before]] = None
-            elif before is not None and after is not None and old[before] != label[after]:
+            elif before is not None and after is not None and not unmoved(old[before], label[after]):
                 start, stop, one = annotations[mine[before]]
                 replaced[mine[before]] = _edited(text[start:stop], one, old[before], label[after], categories)
 
@@ -219,7 +219,7 @@ class YoloFolder(ItemSource):
                 lines.append(self._line(label[after]) + ending)
             elif before is not None and after is None:
                 lines[own[before]] = b""
-            elif before is not None and after is not None and old[before] != label[after]:
+            elif before is not None and after is not None and not unmoved(old[before], label[after]):
                 there = lines[own[before]]
                 lines[own[before]] = self._line(label[after]) + there[len(there.rstrip(b"\r\n")) :]
         return b"".join(lines)

@@ -20,7 +20,7 @@ from errata.correct.formats import open_source
 from errata.correct.outcome import Outcome
 from errata.correct.places import placed, provenance_of
 from errata.correct.plan import DROP, Edits, Plan, make_plan
-from errata.correct.provenance import Change, Provenance
+from errata.correct.provenance import PART, Change, Provenance
 from errata.correct.source import Order
 from errata.data.multilabel import SEPARATORS, split_text, truth
 from errata.errors import DataError, UnknownNameError
@@ -31,8 +31,6 @@ from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger
 
 __all__ = ["as_classes", "columns_of_sets", "correct_columns"]
-
-PART = "part"
 
 
 def as_classes(form: Form, decided: Decided, *, new_classes: bool) -> tuple[Ledger, Decided]:

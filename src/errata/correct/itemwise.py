@@ -11,7 +11,7 @@ from typing import Any
 from errata.correct.decisions import Decided
 from errata.correct.outcome import Outcome
 from errata.correct.places import placed
-from errata.correct.provenance import Change, Provenance
+from errata.correct.provenance import PART, Change, Provenance
 from errata.correct.source import Difference
 from errata.errors import DataError, ErrataError, LedgerError, UnknownNameError
 from errata.forms import Form
@@ -20,9 +20,6 @@ __all__ = ["GONE", "ItemPlan", "ItemSource", "carry_out", "plan_items"]
 
 GONE = object()
 """Stands for the label of an item that is dropped."""
-
-PART = "part"
-"""The further column of a provenance: which part of an item's label was changed."""
 
 
 class ItemSource(ABC):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from errata.correct.places import provenance_of
-from errata.correct.provenance import Provenance
+from errata.correct.provenance import PART, Provenance
 from errata.correct.source import Difference
 
 __all__ = ["Outcome"]
@@ -56,9 +56,11 @@ class Outcome:
         if self.differences:
             yield from _of_records(self.differences)
             return
-        for change in self.provenance.changes:
-            yield f"@@ row {change.row} @@"
-            yield f"-{self.label}: {change.old}"
+        parts = self.provenance.further.get(PART)
+        for i, change in enumerate(self.provenance.changes):
+            yield f"@@ row {change.row}{f', {parts[i]}' if parts and parts[i] else ''} @@"
+            if change.old or parts is None:  # a part that is new has nothing before it
+                yield f"-{self.label}: {change.old}"
             if change.new:
                 yield f"+{self.label}: {change.new}"
 

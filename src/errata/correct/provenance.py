@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Change", "Provenance"]
+__all__ = ["COLUMNS", "PART", "Change", "Provenance"]
 
 COLUMNS = ("row", "old", "new", "who", "when", "why")
+
+PART = "part"
+"""The further column of a provenance: which part of an item's label was changed."""
 
 
 class Change(NamedTuple):

@@ -111,7 +111,7 @@ def decode(source: bytes | Path | Image.Image | None, shape: Shape | None = None
         if "exif" in image.info:
             image = ImageOps.exif_transpose(image)
         channels = shape[0] if shape is not None else (1 if image.mode in GREY_MODES else 3)
-        image = _flat(image, channels)
+        image = flat(image, channels)
         if shape is not None and image.size != (shape[2], shape[1]):
             image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
     except Exception as error:  # as above
@@ -120,7 +120,7 @@ def decode(source: bytes | Path | Image.Image | None, shape: Shape | None = None
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _flat(image: Image.Image, channels: int) -> Image.Image:
+def flat(image: Image.Image, channels: int) -> Image.Image:
     """Bring any mode to 8-bit grey or colour; what is transparent becomes white."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode == mode:
@@ -248,7 +248,7 @@ class Images:
     def thumbnail(self, number: int, side: int = 96) -> bytes:
         """A small PNG of an image for people to look at; an array's values are stretched to grey or colour."""
         if self.given and self.array is not None:
-            image = _as_picture(self.array[number])
+            image = as_picture(self.array[number])
         else:
             shown = decode(self.source(number))
             image = Image.fromarray(shown[0] if shown.shape[0] == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0)))
@@ -271,7 +271,7 @@ def _decode_some(sources: Sequence[Any], shape: Shape) -> np.ndarray:
     return out
 
 
-def _as_picture(values: np.ndarray) -> Image.Image:
+def as_picture(values: np.ndarray) -> Image.Image:
     if values.dtype != np.uint8:
         low, high = float(values.min()), float(values.max())
         values = ((values - low) / (high - low or 1.0) * 255).astype(np.uint8)

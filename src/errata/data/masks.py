@@ -47,7 +47,8 @@ def open_masks(source: Any) -> Stack:
     Parameters
     ----------
     source : (N, H, W) array or tensor, memory-mapped or not; a list of (H, W) arrays; a ``.npy`` file of (N, H, W),
-        which is memory-mapped; a folder of a ``.png`` or ``.npy`` file for each image, in the order of their names
+        which is memory-mapped; a folder of a ``.png`` or ``.npy`` file for each image, in the order of their names; a
+        ``Stack`` is handed back
 
     Raises
     ------
@@ -60,7 +61,7 @@ def open_masks(source: Any) -> Stack:
     >>> len(masks), masks[1].shape
     (2, (4, 4))
     """
-    return _open(source, 2, "masks", _check_mask)
+    return source if isinstance(source, Stack) else _open(source, 2, "masks", _check_mask)
 
 
 def open_pixel_probabilities(source: Any, names: list[str]) -> Stack:

@@ -113,6 +113,10 @@ class SegmentationData:
         name = self.masks.names[int(self._places[position])]
         return str(folder / name) if folder.is_dir() else name
 
+    def mask_places(self) -> NDArray[np.int64]:
+        """(N,) the number of each image's mask among the masks, -1 where it has none."""
+        return np.full(len(self), -1, dtype=np.int64) if self._places is None else self._places
+
     def full_size(self, position: int) -> tuple[int, int]:
         """(H, W) of an image as it is in the source."""
         if self.images.given:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,10 @@ from errata.engine.task import Renumbered, Task
 from errata.errors import DataError, UnknownNameError
 from errata.parts import PixelSystem
 
-__all__ = ["load", "read", "train"]
+if TYPE_CHECKING:
+    from errata.data import ImageEncoder
+
+__all__ = ["encode", "load", "prepare", "read", "train"]
 
 READING = ("classes", "ignore", "image_size", "unreadable")
 EXPECTED = "Expected a system for masks ('adele', 'seg-ce', a PixelSystem)"
@@ -139,12 +142,22 @@ def prepare(
     validation: float,
     augment: bool,
     seed: int,
+    *,
+    among: NDArray[np.int64] | None = None,
+    encoded: tuple[ImageEncoder, Any] | None = None,
 ) -> SegmentationTask:
-    """Choose the images to train on, build network, system and batches."""
-    from errata.data import ImageEncoder, loader
+    """Choose the images to train on, build network, system and batches.
+
+    Parameters
+    ----------
+    among : train on images of these positions only; by default on all with a mask
+    encoded : the encoder and all images encoded, where that was done before
+    """
+    from errata.data import loader
 
     given = data.require_masks()
     labelled = np.flatnonzero((given != 255).reshape(len(given), -1).any(1))
+    labelled = labelled if among is None else np.intersect1d(labelled, among)
     held = np.sort(np.random.default_rng([seed, 0x5E]).permutation(labelled)[: round(validation * len(labelled))])
     trained = np.setdiff1d(labelled, held, assume_unique=True)
     if len(trained) < 2:
@@ -155,8 +168,7 @@ def prepare(
     usual: dict[str, Any] = {"optimizer": "adam", "lr": 2e-3, "weight_decay": 0.0}
     if "eval_interval" in kind.hyperparameters():
         usual["eval_interval"] = max(1, min(100, steps // 10))  # about ten values an epoch, as on PASCAL VOC
-    encoder = ImageEncoder().fit(data.pictures)
-    inputs = encoder.encode(data.pictures)
+    encoder, inputs = encode(data) if encoded is None else encoded
     with isolated_randomness(mixed_seed(seed, 0)):
         network, spec = _network(model, len(data.classes), encoder.input_shape, mixed_seed(seed, 1))
         views = SegmentationViews(encoder.mean, encoder.std, augment=augment)
@@ -184,6 +196,14 @@ def prepare(
         model_spec=spec,
         identity=identity,
     )
+
+
+def encode(data: SegmentationData) -> tuple[ImageEncoder, Any]:
+    """The encoder of the images, and all of them as the network's inputs."""
+    from errata.data import ImageEncoder
+
+    encoder = ImageEncoder().fit(data.pictures)
+    return encoder, encoder.encode(data.pictures)
 
 
 def _keep_in(task: SegmentationTask, folder: Path) -> None:

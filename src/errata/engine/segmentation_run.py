@@ -24,7 +24,7 @@ from errata.ledger import Ledger
 from errata.scores.pixels import iou_of
 from errata.storage import atomic, make_folder
 
-__all__ = ["AT_ONCE", "MASKS", "Confusion", "SegmentationRun", "load", "pixel_scores"]
+__all__ = ["AT_ONCE", "MASKS", "Confusion", "SegmentationRun", "at_size", "load", "pixel_scores"]
 
 MASKS = "masks"  # of a run's folder: the corrected masks
 AT_ONCE = 32  # images that are predicted together
@@ -72,7 +72,8 @@ class SegmentationRun(Run):
         """As ``predict``, one by one, with the image's position."""
         for start, some in self._probabilities_of(data):
             for place, probabilities in enumerate(some, start=start):
-                yield place, _at_full_size(probabilities, data.full_size(place))
+                # the class is decided at the image's own size
+                yield place, at_size(probabilities, data.full_size(place)).argmax(0).astype(np.uint8)
 
     def evaluate(self, source: Any, label: Any = None, **reading: Any) -> dict[str, float]:
         """Measure predictions against masks, which should be right, of images that were not trained on.
@@ -185,12 +186,18 @@ def _write_masks(folder: Path, names: list[str], masks: Iterator[NDArray[np.uint
     return files
 
 
-def _at_full_size(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W) the class of each pixel, decided at the image's own size."""
-    if probabilities.shape[1:] != size:
-        wide = torch.from_numpy(probabilities)[None]
-        probabilities = nn.functional.interpolate(wide, size=size, mode="bilinear", align_corners=False)[0].numpy()
-    return probabilities.argmax(0).astype(np.uint8)
+def at_size(probabilities: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(K, H, W) the probabilities of an image's pixels at another size, interpolated.
+
+    Examples
+    --------
+    >>> at_size(np.ones((2, 4, 4), dtype=np.float32) / 2, (6, 8)).shape
+    (2, 6, 8)
+    """
+    if probabilities.shape[1:] == size:
+        return probabilities
+    wide = torch.from_numpy(probabilities)[None]
+    return nn.functional.interpolate(wide, size=size, mode="bilinear", align_corners=False)[0].numpy()
 
 
 class Confusion:

@@ -218,6 +218,7 @@ class Known:
         position = self.position[str(known)]
         try:
             label, given = label_of(position), self.form.given(position)
+            self.form.check(position, label)
             name = self.form.unknown(label)
             same = self.form.same(label, given)
             text = None if same else self.form.text(position, label)

@@ -6,7 +6,7 @@ and the correction ask here how a decision on such an item is written, and what 
 
 from __future__ import annotations
 
-from errata.forms.form import CLASSES, Form, Part, place_of_labels, task_of
+from errata.forms.form import CLASSES, DRAWN, Form, Part, place_of_labels, task_of
 from errata.forms.opening import form_of
 
-__all__ = ["CLASSES", "Form", "Part", "form_of", "place_of_labels", "task_of"]
+__all__ = ["CLASSES", "DRAWN", "Form", "Part", "form_of", "place_of_labels", "task_of"]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from errata.data.boxes import Boxes
 from errata.errors import DataError
-from errata.forms.form import REMOVE, TAKE, Form, Part, flagged_parts
+from errata.forms.form import REMOVE, TAKE, Form, Part, flagged_parts, listed
 from errata.ledger import Ledger
 
-__all__ = ["Box", "BoxesForm", "pairs"]
+__all__ = ["Box", "BoxesForm", "overlap", "pairs", "read_box", "unmoved"]
+
+NEAR = 1e-8
+"""How far corners may be apart, as a share of the largest (or of 1), and still be the same: files hold x and width, or
+the centre and width, with ten digits."""
+LARGEST = 1e9  # of any coordinate
+BEYOND = 0.001
+"""How far a box may reach beyond its picture, as a share of the side: other tools round."""
 
 _GIVEN, _SEEN = ("x0", "y0", "x1", "y1"), ("px0", "py0", "px1", "py1")
 
@@ -55,6 +62,9 @@ class BoxesForm(Form):
 
     task = "boxes"
 
+    measure: Callable[[int], tuple[int, int]] | None = None
+    """Width and height of an item's picture, to be asked where the data do not tell them."""
+
     def __init__(self, ledger: Ledger, boxes: Boxes) -> None:
         super().__init__(ledger)
         self.boxes = boxes
@@ -83,19 +93,25 @@ class BoxesForm(Form):
         for kind, word, box, seen in self._of_row(position, given):
             own = next((one for one in given if _close(one.corners, box, 0.0)), None)
             new = Box(own.label, *seen) if own is not None and kind == "badly located" else Box(word, *box)
+            if kind == "twice":
+                found.append(Part(kind, _told(own), ""))
+                continue
             found.append(Part(kind, _told(own), _told(new)))
         return found
 
     def taken(self, position: int, choices: Sequence[str]) -> list[Box]:
-        """Swapped classes exchanged, badly located boxes moved, overlooked ones added; the rest as given."""
+        """Swapped classes exchanged, badly located boxes moved, overlooked ones added, doubles left out; the rest as
+        given."""
         given = self.given(position)
         new: list[Box | None] = list(given)
         added = []
         for (kind, word, box, seen), choice in zip(self._of_row(position, given), choices):
+            choice = REMOVE if kind == "twice" and choice == TAKE else choice
             name = word if choice == TAKE else choice
             if choice and choice != REMOVE and name not in self.names:
                 raise DataError(f"expected one of the classes {', '.join(self.names[:5])}; found {name!r}")
-            place = next((i for i, one in enumerate(given) if _close(one.corners, box, 0.0)), None)
+            same = [i for i, one in enumerate(given) if _close(one.corners, box, 0.0) and new[i] is not None]
+            place = same[-1] if same and kind == "twice" else same[0] if same else None
             if not choice or (kind == "overlooked" and choice == REMOVE):
                 continue
             if kind == "overlooked":
@@ -124,26 +140,59 @@ class BoxesForm(Form):
         return flagged_parts(self.ledger, ["kind", "proposed", *_GIVEN, *_SEEN])
 
     def text(self, position: int, label: Sequence[Box]) -> str:
-        return json.dumps([{"label": box.label, "box": list(box.corners)} for box in label], ensure_ascii=False)
+        return json.dumps(self.shapes(position, label), ensure_ascii=False)
 
     def read(self, position: int, text: str) -> list[Box]:
-        try:
-            listed = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"expected a JSON list of boxes; found {text[:60]!r}") from error
-        if not isinstance(listed, list):
-            raise DataError(f"expected a JSON list of boxes; found {text[:60]!r}")
-        return [_box(one) for one in listed]
+        return self.of_shapes(position, listed(text, "boxes"))
+
+    def shapes(self, position: int, label: Sequence[Box]) -> list[dict[str, Any]]:
+        """The boxes: ``label``, and ``box``, its x0, y0, x1, y1 in the unit of the data."""
+        return [{"label": box.label, "box": list(box.corners)} for box in label]
+
+    def of_shapes(self, position: int, shapes: Sequence[Any]) -> list[Box]:
+        label = [read_box(one) for one in shapes]
+        self.check(position, label)
+        return label
+
+    def size(self, position: int) -> tuple[float, float]:
+        """How far the picture reaches, in the unit of the data: 1, 1 for shares; 0, 0 where nobody knows."""
+        if self.boxes.shares:
+            return 1, 1
+        width, height = self.boxes.size(self._number(position))
+        return (width, height) if width and height else (0, 0) if self.measure is None else self.measure(position)
+
+    def check(self, position: int, label: Sequence[Box]) -> None:
+        """Boxes lie within their picture, but for those that the data or the detector have so."""
+        width, height = self.size(position)
+        if not width or not height:
+            return
+        beyond = [box for box in label if not _within(box, width, height)]
+        if not beyond:
+            return
+        there = {box.corners for box in (*self.given(position), *self.proposed(position))}
+        odd = next((box for box in beyond if box.corners not in there), None)
+        if odd is not None:
+            raise DataError(f"expected boxes within the picture, {width:g} x {height:g}; found {_told(odd)}")
 
     def same(self, one: Sequence[Box], other: Sequence[Box]) -> bool:
-        return sorted(one) == sorted(other)
+        if len(one) != len(other):
+            return False
+        left = sorted(other)
+        if sorted(one) == left:
+            return True
+        for box in one:
+            twin = next((place for place, there in enumerate(left) if unmoved(box, there)), None)
+            if twin is None:
+                return False
+            del left[twin]
+        return True
 
     def parts(self, position: int, old: Sequence[Box], new: Sequence[Box]) -> list[Part]:
         found = []
         for before, after in pairs(old, new):
             was = None if before is None else old[before]
             now = None if after is None else new[after]
-            if was != now:
+            if was is None or now is None or not unmoved(was, now):
                 place = "a new box" if before is None else f"box {before}"
                 found.append(Part(f"{self.image(position)}, {place}", _told(was), _told(now)))
         return found
@@ -196,8 +245,15 @@ def _close(one: Sequence[float], other: Sequence[float], near: float) -> bool:
     return all(abs(a - b) <= near for a, b in zip(one, other))
 
 
-def _box(one: Any) -> Box:
-    told = json.dumps(one)[:60]
+def read_box(one: Any) -> Box:
+    """A box from an object with ``label`` and ``box``.
+
+    Raises
+    ------
+    DataError
+        where it is none
+    """
+    told = repr(one)[:60]
     if not isinstance(one, dict) or not isinstance(one.get("label"), str) or not one["label"]:
         raise DataError(f"expected an object with 'label' and 'box'; found {told}")
     corners = one.get("box")
@@ -210,11 +266,28 @@ def _box(one: Any) -> Box:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST  # False for NaN
 
 
 def _told(box: Box | None) -> str:
     return "" if box is None else f"{box.label} {box.x0:.6g},{box.y0:.6g},{box.x1:.6g},{box.y1:.6g}"
+
+
+def unmoved(one: Box, other: Box) -> bool:
+    """Whether two boxes are the same but for what writing them rounds off.
+
+    Examples
+    --------
+    >>> unmoved(Box("a", 10.1, 0, 10.1 + 20.2, 1), Box("a", 10.1, 0, 30.3, 1))
+    True
+    """
+    near = NEAR * max(1.0, *map(abs, one.corners))
+    return one.label == other.label and _close(one.corners, other.corners, near)
+
+
+def _within(box: Box, width: float, height: float) -> bool:
+    x, y = BEYOND * width, BEYOND * height
+    return -x <= box.x0 and box.x1 <= width + x and -y <= box.y0 and box.y1 <= height + y
 
 
 def pairs(old: Sequence[Box], new: Sequence[Box]) -> list[tuple[int | None, int | None]]:

@@ -6,6 +6,7 @@ differs from another one, is asked of a ``Form``, of which there is one for each
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,18 @@ from errata.errors import DataError, LedgerError
 from errata.ledger import Ledger
 from errata.storage import source_path
 
-__all__ = ["CLASSES", "REMOVE", "TAKE", "Form", "Part", "flagged_parts", "place_of_labels", "task_of"]
+__all__ = [
+    "CLASSES",
+    "DRAWN",
+    "REMOVE",
+    "TAKE",
+    "Form",
+    "Part",
+    "flagged_parts",
+    "listed",
+    "place_of_labels",
+    "task_of",
+]
 
 CLASSES = "classification"
 """The task of ledgers whose rows have a class each; they need no form."""
@@ -26,6 +38,9 @@ TAKE, REMOVE = "(as proposed)", "(remove)"
 """Choices for a part besides a name; see ``Form.taken``."""
 
 TASKS = ("tokens", "boxes", "segmentation", "multilabel", "regression")
+
+DRAWN = ("tokens", "boxes", "segmentation")
+"""Kinds whose labels lie on something, so that a person can draw them; see ``Form.shapes``."""
 
 
 class Part(NamedTuple):
@@ -177,6 +192,32 @@ class Form(ABC):
     def parts(self, position: int, old: Any, new: Any) -> list[Part]:
         """The places in which they differ."""
 
+    def check(self, position: int, label: Any) -> None:  # noqa: B027 (most kinds have none to refuse)
+        """Refuse a label that nobody can mean, such as a box beside its picture; it came from a person or a tool.
+
+        Raises
+        ------
+        DataError
+            where it is one
+        """
+
+    def shapes(self, position: int, label: Any) -> list[dict[str, Any]]:
+        """What a person can draw of a label, in JSON's types: boxes, areas of a mask, spans of tokens.
+
+        Of a mask these are the areas that differ from the given one, else all that the label has.
+        """
+        raise NotImplementedError
+
+    def of_shapes(self, position: int, shapes: Sequence[Any]) -> Any:
+        """The label that was drawn; the way back from ``shapes``.
+
+        Raises
+        ------
+        DataError
+            where they are none, or do not fit the item
+        """
+        raise NotImplementedError
+
     def fits(self, position: int, label: Any) -> bool:
         """Whether the ledger can have been made from this label, as far as it remembers."""
         return True
@@ -188,6 +229,32 @@ class Form(ABC):
     def shown(self, position: int, label: Any) -> str:
         """A label in short, for people and for a table."""
         return self.text(position, label)
+
+
+def listed(text: str, what: str) -> list[Any]:
+    """A JSON list.
+
+    Parameters
+    ----------
+    what : what it should hold, for the message
+
+    Raises
+    ------
+    DataError
+        where the text is none
+
+    Examples
+    --------
+    >>> listed("[1, 2]", "numbers")
+    [1, 2]
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # the second for brackets within brackets without end
+        found = None
+    if not isinstance(found, list):
+        raise DataError(f"expected a JSON list of {what}; found {text[:60]!r}")
+    return found
 
 
 def needs(mapping: Mapping[str, Any], name: str, kinds: tuple[type, ...], what: str) -> Any:

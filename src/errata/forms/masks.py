@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from errata.data.masks import Stack, digest
 from errata.errors import DataError
-from errata.forms.form import TAKE, Form, Part, flagged_parts
+from errata.forms.form import TAKE, Form, Part, flagged_parts, listed
 from errata.ledger import Ledger
 from errata.scores.runs import area_of, cut, runs_of
 
@@ -22,6 +22,9 @@ __all__ = ["DIGEST", "MasksForm"]
 
 DIGEST, RUNS = "digest", "runs"
 """The column that tells a mask's content, and that of the parts with an area's runs."""
+
+MOST = 100
+"""Areas of each class that a decision may name; it needs one, but a table that somebody made may have more."""
 
 Mask = NDArray[np.integer]
 
@@ -93,6 +96,13 @@ class MasksForm(Form):
 
     def text(self, position: int, label: Mask) -> str:
         """The areas that differ from the given mask."""
+        return json.dumps(self.shapes(position, label), ensure_ascii=False)
+
+    def read(self, position: int, text: str) -> Mask:
+        return self.of_shapes(position, listed(text, "areas"))
+
+    def shapes(self, position: int, label: Mask) -> list[dict[str, Any]]:
+        """The areas that differ from the given mask: ``label``, the ``box`` around them, ``runs`` within it."""
         given, areas = self.given(position), []
         for code in np.unique(label[label != given]).tolist():
             area = (label == code) & (given != code)
@@ -100,22 +110,18 @@ class MasksForm(Form):
             runs = " ".join(map(str, runs_of(area[y0:y1, x0:x1])))
             name = self.names[code] if 0 <= code < len(self.names) else None
             areas.append({"label": name, "box": [x0, y0, x1, y1], "runs": runs})
-        return json.dumps(areas, ensure_ascii=False)
+        return areas
 
-    def read(self, position: int, text: str) -> Mask:
-        try:
-            listed = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"expected a JSON list of areas; found {text[:60]!r}") from error
-        if not isinstance(listed, list):
-            raise DataError(f"expected a JSON list of areas; found {text[:60]!r}")
+    def of_shapes(self, position: int, shapes: Sequence[Any]) -> Mask:
+        if len(shapes) > MOST * (len(self.names) + 1):
+            raise DataError(f"expected at most {MOST * (len(self.names) + 1):,} areas; found {len(shapes):,}")
         new = self.given(position).copy()
-        for one in listed:
+        for one in shapes:
             self._paint(new, one)
         return new
 
     def _paint(self, mask: Mask, one: Any) -> None:
-        told = json.dumps(one)[:60]
+        told = repr(one)[:60]
         if not isinstance(one, dict) or "label" not in one:
             raise DataError(f"expected an area: an object with 'label', 'box' and 'runs'; found {told}")
         code = self.code(one["label"])
@@ -143,7 +149,7 @@ class MasksForm(Form):
             if self.void is None:
                 raise DataError("expected a class for every pixel: the audit knows no number for pixels without one")
             return self.void
-        if name not in self._code:
+        if not isinstance(name, str) or name not in self._code:
             raise DataError(f"expected one of the classes {', '.join(self.names[:5])}; found {name!r}")
         return self._code[name]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from errata.data.conll import Sentences
 from errata.errors import DataError
-from errata.forms.form import TAKE, Form, Part, flagged_parts
+from errata.forms.form import TAKE, Form, Part, flagged_parts, listed
 from errata.forms.spans import Code, Span
 from errata.ledger import Ledger
 
@@ -104,12 +104,8 @@ class TokensForm(Form):
         return json.dumps([_plain(one) for one in label], ensure_ascii=False)
 
     def read(self, position: int, text: str) -> list[Any]:
-        try:
-            labels = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"expected a JSON list of labels; found {text[:60]!r}") from error
-        count = len(self.tokens(position))
-        if not isinstance(labels, list) or len(labels) != count:
+        labels, count = listed(text, "labels, one for each token"), len(self.tokens(position))
+        if len(labels) != count:
             raise DataError(f"expected a JSON list of {count} labels, one for each token; found {text[:60]!r}")
         if any(not isinstance(one, (str, int, type(None))) or one == "" for one in labels):
             raise DataError(f"expected labels as texts, or null for none; found {text[:60]!r}")
@@ -159,6 +155,13 @@ class TokensForm(Form):
 
     # -- as spans -----------------------------------------------------------------------------------------------------
 
+    def shapes(self, position: int, label: Sequence[Any]) -> list[dict[str, Any]]:
+        """The spans: ``label``, their type, and ``tokens``, the first and the first behind."""
+        return [{"label": span.type, "tokens": [span.start, span.stop]} for span in self.code.spans(label)]
+
+    def of_shapes(self, position: int, shapes: Sequence[Any]) -> list[Any]:
+        return self.code.labels([_span(shape) for shape in shapes], self.given(position))
+
     def sentence(self, position: int) -> str:
         """The tokens joined by blanks: the text that places in characters are counted in."""
         return " ".join(self.tokens(position))
@@ -189,6 +192,16 @@ class TokensForm(Form):
         lengths = [len(token) for token in self.tokens(position)]
         ends = (np.cumsum([n + 1 for n in lengths]) - 1).tolist()
         return [end - n for end, n in zip(ends, lengths)], ends
+
+
+def _span(shape: Any) -> Span:
+    told = repr(shape)[:60]
+    name, places = (shape.get("label"), shape.get("tokens")) if isinstance(shape, dict) else (None, None)
+    if not isinstance(name, str) or not name:
+        raise DataError(f"expected a span: an object with 'label' and 'tokens'; found {told}")
+    if not isinstance(places, list) or len(places) != 2 or not all(type(place) is int for place in places):
+        raise DataError(f"expected the first token and the first behind in 'tokens'; found {told}")
+    return Span(places[0], places[1], name)
 
 
 def _word(label: Any) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.errors import ParameterError
+from errata.forms.agreeing import Alike
 
 if TYPE_CHECKING:
     from errata.review.decisions import Decision
 
-__all__ = ["Agreed", "Agreement", "Pair", "agree", "cohen_kappa", "consensus", "fleiss_kappa", "verdict"]
+__all__ = ["Agreed", "Agreement", "Pair", "agree", "cohen_kappa", "consensus", "fleiss_kappa", "grouped", "verdict"]
 
 Answer = tuple[str, str | None]
 """An action, and the new label where there is one."""
@@ -73,8 +74,40 @@ class Agreement:
     disputed: dict[Any, bool]
 
 
-def verdict(answers: Sequence[Answer]) -> Answer | None:
-    """The most common answer; None for a tie, or where there is no answer.
+def grouped(answers: Sequence[Answer], alike: Alike | None = None) -> list[Answer]:
+    """Each answer as the first one said it that means the same.
+
+    Parameters
+    ----------
+    alike : whether two labels mean the same; by default where they are equal
+
+    Examples
+    --------
+    >>> grouped([("relabel", "dog"), ("relabel", "Dog")], lambda a, b: a.lower() == b.lower())
+    [('relabel', 'dog'), ('relabel', 'dog')]
+    """
+    if alike is None:
+        return list(answers)
+    first: list[Answer] = []
+    found = []
+    for action, label in answers:
+        same = (one for one in first if one[0] == action and _mean_the_same(one[1], label, alike))
+        known = next(same, (action, label))
+        first += [known] if known not in first else []
+        found.append(known)
+    return found
+
+
+def _mean_the_same(one: str | None, other: str | None, alike: Alike) -> bool:
+    return one == other or (one is not None and other is not None and alike(one, other))
+
+
+def verdict(answers: Sequence[Answer], alike: Alike | None = None) -> Answer | None:
+    """The most common answer, as it was said first; None for a tie, or where there is no answer.
+
+    Parameters
+    ----------
+    alike : as of ``grouped``
 
     Examples
     --------
@@ -83,7 +116,7 @@ def verdict(answers: Sequence[Answer]) -> Answer | None:
     >>> verdict([("keep", None), ("drop", None)]) is None
     True
     """
-    counted = Counter(answers).most_common(2)
+    counted = Counter(grouped(answers, alike)).most_common(2)
     if not counted or (len(counted) == 2 and counted[0][1] == counted[1][1]):
         return None
     return counted[0][0]
@@ -97,20 +130,22 @@ def _by_row(standing: Iterable[Decision]) -> Iterator[tuple[Any, list[Decision]]
             yield row, opinions
 
 
-def consensus(standing: Iterable[Decision], overlap: int = 1) -> Iterator[Agreed]:
+def consensus(standing: Iterable[Decision], overlap: int = 1, alike: Alike | None = None) -> Iterator[Agreed]:
     """What most reviewers say of each row that has enough opinions and no tie.
 
     Parameters
     ----------
     standing : ordered by row, as ``Decisions.standing`` gives them
     overlap : how many opinions a row needs, 1 or more
+    alike : as of ``grouped``; of several labels that mean the same, the first counts
     """
     if overlap < 1:
         raise ParameterError(f"overlap must be 1 or more opinions per row; got {overlap}.")
     for row, opinions in _by_row(standing):
-        found = verdict([(d.action, d.label) for d in opinions]) if len(opinions) >= overlap else None
+        answers = grouped([(d.action, d.label) for d in opinions], alike)
+        found = verdict(answers) if len(opinions) >= overlap else None
         if found is not None:
-            of_it = [d for d in opinions if (d.action, d.label) == found]
+            of_it = [d for d, answer in zip(opinions, answers) if answer == found]
             notes = " / ".join(d.note for d in opinions if d.note)
             names = ", ".join(d.reviewer for d in of_it)
             yield Agreed(row, *found, names, max(d.when for d in of_it), notes)
@@ -183,12 +218,13 @@ def fleiss_kappa(counts: Any) -> float:
     return math.nan if np.isclose(chance, 1.0) else (observed - chance) / (1.0 - chance)
 
 
-def agree(standing: Iterable[Decision]) -> Agreement:
+def agree(standing: Iterable[Decision], alike: Alike | None = None) -> Agreement:
     """Compare the reviewers. The answers compared are "keep", "drop", and each new label; skipping is no answer.
 
     Parameters
     ----------
     standing : ordered by row, as ``Decisions.standing`` gives them
+    alike : as of ``grouped``
     """
     standing = list(standing)
     tallies: dict[str, Counter[str]] = {}
@@ -201,14 +237,15 @@ def agree(standing: Iterable[Decision]) -> Agreement:
     for row, opinions in _by_row(standing):
         if len(opinions) < 2:
             continue
-        said = {d.reviewer: answers.setdefault((d.action, d.label), len(answers)) for d in opinions}
+        same = grouped([(d.action, d.label) for d in opinions], alike)
+        said = {d.reviewer: answers.setdefault(answer, len(answers)) for d, answer in zip(opinions, same)}
         shared.append(Counter(said.values()))
         for a, b in combinations(sorted(said), 2):
             lists = both.setdefault((a, b), ([], []))
             lists[0].append(said[a])
             lists[1].append(said[b])
         if len(shared[-1]) > 1:
-            disputed[row] = verdict([(d.action, d.label) for d in opinions]) is None
+            disputed[row] = verdict(same) is None
     counts = np.zeros((len(shared), max(1, len(answers))))
     for i, counted in enumerate(shared):
         for answer, n in counted.items():

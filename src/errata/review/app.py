@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import unicodedata
@@ -17,7 +18,7 @@ from errata.errors import ErrataError, UnknownNameError
 from errata.review import _tables
 from errata.review.decisions import Decision
 from errata.review.filters import Filter
-from errata.review.pages import STATIC, Pages, told
+from errata.review.pages import STATIC, Pages
 
 __all__ = ["create_app"]
 
@@ -25,7 +26,8 @@ REVIEWER, CSRF = "errata_reviewer", "errata_form"
 YEAR = 365 * 24 * 3600
 NAME = 60  # characters of a reviewer's name
 NOTE = 2_000
-SIDES = (64, 1600)  # pixels of a picture
+KEY = 200  # characters of a label in the key of a decision
+SIDES = (64, 4096)  # pixels of a picture
 
 router = APIRouter()
 
@@ -126,13 +128,15 @@ def decide(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: 
     position = queue.position(form.get("row", ""))
     if action == "parts" and queue.wholes is not None:  # some of the parts that look wrong, each in its own way
         action, form = "relabel", {**form, "label": queue.wholes.chosen(position, form)}
+    elif action == "draw" and queue.wholes is not None:
+        action, form = "relabel", {**form, "label": queue.wholes.drawn(position, form.get("shapes", ""))}
     label = form.get("label") if action == "relabel" else None
     # the form's key, so that a form sent twice counts once; another answer on the same form is another decision
-    key = f"{form['key']}:{action}:{label or ''}" if form.get("key") else None
+    key = f"{form['key']}:{action}:{_short(label or '')}" if form.get("key") else None
     with queue.together():  # the decision and the next row in one: the disk is waited for once
         made = queue.decide(name, position, action, label, form.get("note", "").strip()[:NOTE], key)
         following = queue.claim(name, wanted, after=position)
-    return _answer(request, pages, name, form["csrf"], wanted, following, told(made), made)
+    return _answer(request, pages, name, form["csrf"], wanted, following, pages.told(made), made)
 
 
 @router.post("/undo")
@@ -142,7 +146,7 @@ def undo(request: Request, pages: Desk, name: Reviewer, wanted: Choice, form: Fi
     with queue.together():
         undone = queue.undo(name, int(which) if which.isdecimal() and len(which) < 19 else None)
         position = queue.claim(name, wanted) if undone is None else queue.position(undone.row)
-    said = "There is nothing to undo." if undone is None else f"Undone: {told(undone)}"
+    said = "There is nothing to undo." if undone is None else f"Undone: {pages.told(undone)}"
     return _answer(request, pages, name, form["csrf"], wanted, position, said, undone)
 
 
@@ -169,12 +173,23 @@ def _answer(
 
 
 @router.get("/image")
-def image(pages: Desk, name: Reviewer, row: str, side: int = 512) -> Response:
-    """A row's picture; rows are all that can be asked for."""
-    png = pages.content.picture(pages.queue.position(row), min(max(side, SIDES[0]), SIDES[1]))
+def image(pages: Desk, name: Reviewer, row: str, side: int = 512, plain: bool = False) -> Response:
+    """A row's picture, with its label on it or plain; rows are all that can be asked for."""
+    png = pages.content.picture(pages.queue.position(row), min(max(side, SIDES[0]), SIDES[1]), plain)
     if png is None:
         raise HTTPException(404, f"There is no picture of row {row}, or it can't be read.")
     return Response(png, media_type="image/png", headers={"cache-control": "private, max-age=600"})
+
+
+@router.get("/sheet")
+def sheet(pages: Desk, name: Reviewer, row: str) -> Response:
+    """What is needed to draw a row's label: what lies on it, given, proposed, and as this reviewer had it."""
+    position = pages.queue.position(row)
+    found = pages.sheet(position, name)
+    if found is None:
+        raise HTTPException(404, f"There is nothing to draw on in row {row}.")
+    pages.queue.visit(name, position)
+    return JSONResponse(found)
 
 
 # -- who, and what came of it -----------------------------------------------------------------------------------------
@@ -271,6 +286,11 @@ def _page(html: str, csrf: str, status: int = 200) -> HTMLResponse:
     response = HTMLResponse(html, status)
     response.set_cookie(CSRF, csrf, max_age=YEAR, httponly=True, samesite="lax")
     return response
+
+
+def _short(label: str) -> str:
+    """A label as part of a key: a long one by its digest."""
+    return label if len(label) <= KEY else hashlib.blake2b(label.encode(), digest_size=16).hexdigest()
 
 
 def clean(name: str) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.errors import ErrataError, LedgerError, ParameterError, UnknownNameError
+from errata.forms.agreeing import Alike, alike_for
 from errata.review import _tables
 from errata.review._log import WriteAheadLog
 from errata.review._schema import check_owner, make_tables
@@ -266,6 +267,13 @@ class Decisions:
         found = self._decisions(f"FROM history WHERE {_LAST}", (reviewer,))
         return found[0] if found else None
 
+    def latest(self, reviewer: str, row: Row) -> Decision | None:
+        """What a reviewer decided on a row last, also where he took it back."""
+        found = self._decisions(
+            "FROM history WHERE row = ? AND reviewer = ? ORDER BY id DESC LIMIT 1", (_row(row), reviewer)
+        )
+        return found[0] if found else None
+
     def reviewers(self) -> list[str]:
         """Everyone who has decided anything, in the order of the alphabet."""
         return [name for (name,) in self._all("SELECT DISTINCT reviewer FROM decisions ORDER BY reviewer")]
@@ -335,7 +343,7 @@ class Decisions:
     def lines(self, what: str = "consensus", overlap: int | None = None) -> Iterable[Any]:
         """The lines of ``table`` as objects."""
         choices: dict[str, Callable[[], Iterable[Any]]] = {
-            "consensus": lambda: consensus(self.standing(), overlap or int(self.about("overlap") or 1)),
+            "consensus": lambda: consensus(self.standing(), overlap or int(self.about("overlap") or 1), self.alike),
             "opinions": self.standing,
             "history": self.history,
         }
@@ -345,7 +353,12 @@ class Decisions:
 
     def agreement(self) -> Agreement:
         """How far the reviewers agree, on the rows that several have decided: kappa per pair and for all."""
-        return agree(self.standing())
+        return agree(self.standing(), self.alike)
+
+    @property
+    def alike(self) -> Alike | None:
+        """Whether two new labels mean the same, where that is not only so if they are equal: two drawings."""
+        return alike_for(str(self.about("task") or ""))
 
     # -- what it belongs to -------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 __all__ = ["Guard", "is_address", "is_loopback"]
 
-BODY = 64 * 1024
+BODY = 1024 * 1024  # a mask that is drawn anew has many runs
 PATIENCE = 10.0  # seconds for a body to arrive, and
 DELAY = 0.5  # for an answer to a wrong token
 HEADERS = {
@@ -171,7 +171,10 @@ def _hostname(host: str) -> str:
 
 async def _body(headers: dict[str, str], receive: Any) -> bytes:
     """The whole body, before anything is done with it."""
-    too_much = _RefusedError(413, f"That is more than the {BODY // 1024} kB that are taken at once. Shorten the note.")
+    too_much = _RefusedError(
+        413,
+        f"That is more than the {BODY // 1024} kB that are taken at once. Shorten the note, or draw less at a time.",
+    )
     length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > BODY:
         raise too_much

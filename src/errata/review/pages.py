@@ -17,18 +17,24 @@ from errata.labels import MISSING
 from errata.review.agreement import Agreement
 from errata.review.content import Content
 from errata.review.decisions import Decision
+from errata.review.drawing import can_draw, sheet
 from errata.review.filters import SHOW, Filter
 from errata.review.finer import Finer
+from errata.review.guard import BODY
 from errata.review.queue import Queue
 
-__all__ = ["STATIC", "Card", "Pages", "environment", "told"]
+__all__ = ["STATIC", "Card", "Pages", "environment"]
 
-STATIC = {"review.css": "text/css; charset=utf-8", "review.js": "text/javascript; charset=utf-8"}
+_STYLE, _SCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+SCRIPTS = ("review.js", "draw.js", "draw-boxes.js", "draw-masks.js", "draw-tokens.js")
+STATIC = {"review.css": _STYLE, "draw.css": _STYLE, **dict.fromkeys(SCRIPTS, _SCRIPT)}
 """What is served of the package's own files, and nothing else of any folder."""
 
 DISPUTED = 200
 PAIRS = 12
 LONGEST = 90  # characters of a label in a sentence
+ROOM = 16_384  # bytes of a form besides what was drawn: the note
+DRAW = {"boxes": "Draw boxes", "segmentation": "Paint mask", "tokens": "Mark tokens"}
 WORDS = {"keep": "kept", "relabel": "relabelled", "drop": "dropped", "skip": "skipped"}
 
 
@@ -47,6 +53,7 @@ class Card:
     parts : its finer rows that look wrong, the worst first
     doubts : the same where the row's label is no class, to be chosen among
     take : what is posted to take the proposal: the class, or the label's text
+    draw : what its label can be drawn as: "boxes", "segmentation", "tokens"; "" where it can't
     own : what this reviewer decided on it, if anything
     others : what others decided, where this reviewer may know
     """
@@ -62,6 +69,7 @@ class Card:
     parts: list[dict[str, Any]]
     doubts: list[Any]
     take: str
+    draw: str
     own: Decision | None
     others: list[Decision]
 
@@ -75,7 +83,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters.update(number=_number, percent=_percent, kappa=_kappa, short=_short)
+    env.filters.update(number=_number, percent=_percent, kappa=_kappa)
     for name in env.list_templates():
         env.get_template(name)
     return env
@@ -96,7 +104,8 @@ class Pages:
         self.static = {name: (files("errata.review") / "static" / name).read_bytes() for name in STATIC}
         self._env = env if env is not None else environment()
         version = hashlib.sha256(b"".join(self.static.values())).hexdigest()[:12]
-        self._env.globals.update(title=title, version=version, words=WORDS, shows=SHOW)
+        self._env.globals.update(title=title, version=version, words=WORDS, draws=DRAW, shows=SHOW)
+        self._env.globals.update(scripts=SCRIPTS, label_of=self.label_of, most=BODY - ROOM)
 
     # -- reviewing ----------------------------------------------------------------------------------------------------
 
@@ -147,6 +156,7 @@ class Pages:
         wholes = queue.wholes
         doubts = [] if wholes is None else wholes.doubts(position)
         take = "" if wholes is None else wholes.proposal(position)
+        look = self.content.look(position)
         others = [d for d in opinions if d.reviewer != reviewer] if queue.may_see_others(position, reviewer) else []
         return Card(
             queue.row(position),
@@ -156,13 +166,32 @@ class Pages:
             proposed,
             None if math.isnan(trust) else trust,
             bool(ledger.issue[position]),
-            self.content.look(position),
+            look,
             [] if doubts else self.finer.of(queue.row(position)),
             doubts,
             take or proposed or "",
+            can_draw(None if wholes is None else wholes.form, look),
             next((d for d in opinions if d.reviewer == reviewer), None),
             others,
         )
+
+    def sheet(self, position: int, reviewer: str) -> dict[str, Any] | None:
+        """What a reviewer needs to draw a row's label; None where it can't be drawn."""
+        form = None if self.queue.wholes is None else self.queue.wholes.form
+        if form is None or not can_draw(form, self.content.look(position)):
+            return None
+        last = self.queue.record.latest(reviewer, self.queue.row(position))
+        return sheet(form, position, None if last is None else last.label)
+
+    def label_of(self, decision: Decision) -> str:
+        """The new label of a decision, in short."""
+        label, wholes = decision.label or "", self.queue.wholes
+        return _short(label if wholes is None else wholes.shown(self.queue.position(decision.row), label))
+
+    def told(self, decision: Decision) -> str:
+        """A decision in a few words: "Row 17 relabelled as dog."."""
+        label = "" if decision.label is None else f" as {self.label_of(decision)}"
+        return f"Row {decision.row} {WORDS[decision.action]}{label}."
 
     @cached_property
     def finer(self) -> Finer:
@@ -216,18 +245,6 @@ class Pages:
 
     def _render(self, template: str, **values: Any) -> str:
         return self._env.get_template(template).render(**{"reviewer": None, **values})
-
-
-def told(decision: Decision) -> str:
-    """A decision in a few words.
-
-    Examples
-    --------
-    >>> told(Decision(1, 17, "relabel", "dog", "ann", ""))
-    'Row 17 relabelled as dog.'
-    """
-    label = "" if decision.label is None else f" as {_short(decision.label)}"
-    return f"Row {decision.row} {WORDS[decision.action]}{label}."
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from errata.errors import LedgerError
+from errata.forms import task_of
 from errata.ledger import Ledger
 from errata.review.decisions import Decisions, Row
 
@@ -57,3 +58,4 @@ def check_owner(record: Decisions, ledger: Ledger) -> None:
             "changed and audited anew in the same folder? Move that file away to begin a new review."
         )
     record.note_about("ledger", seen.hexdigest())
+    record.note_about("task", task_of(ledger))  # tells how labels are compared

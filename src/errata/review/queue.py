@@ -1,8 +1,7 @@
 """The queue: which row a reviewer sees next, and what comes of his decision.
 
-The order is the ledger's, or the one that ``errata queue`` has put its rows in. State is kept in arrays with an entry
-per row, worked out from the record of decisions and brought up to date before every answer, so that several servers may
-share one record.
+The order is the ledger's, or the one that ``errata queue`` has put its rows in. What stands on each row is counted in
+``errata.review.standing``.
 """
 
 from __future__ import annotations
@@ -10,22 +9,21 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.checked import clopper_pearson, random_order
+from errata.audit.checked import random_order
 from errata.errors import ParameterError, UnknownNameError
 from errata.items import CLASSES as SINGLE
 from errata.labels import MISSING
 from errata.ledger import Ledger
-from errata.review.agreement import verdict
 from errata.review.annotated import Annotated
 from errata.review.decisions import Decision, Decisions, Row
-from errata.review.estimate import Chance, ErrorsLeftEstimator, Progress, Tally, doubts
+from errata.review.estimate import Progress
 from errata.review.filters import Filter
 from errata.review.places import Places, check_owner
+from errata.review.standing import Standing
 
 if TYPE_CHECKING:
     from errata.review.wholes import Wholes
@@ -125,14 +123,13 @@ class Queue:
         self.rank[order] = np.arange(len(ledger))
         self._places = Places(ledger.index)
         self.annotated = Annotated(ledger)
-        self._estimator = ErrorsLeftEstimator(1.0 - doubts(ledger))
+        self._standing = Standing(ledger, record, self._places, overlap, self.goal)
         self._views: OrderedDict[Any, np.ndarray] = OrderedDict()
         self._within = 0  # blocks of ``together`` that are open, under the record's lock
-        self._forget()
         with record.writing():
             check_owner(record, ledger)
             record.note_about("overlap", overlap)
-            self.refresh()
+            self._standing.refresh()
 
     # -- rows and positions -------------------------------------------------------------------------------------------
 
@@ -185,7 +182,7 @@ class Queue:
         try:
             with self.record.writing():
                 if self._within == 0:
-                    self.refresh()  # from here on nobody else writes
+                    self._standing.refresh()  # from here on nobody else writes
                 self._within += 1
                 try:
                     yield
@@ -193,7 +190,7 @@ class Queue:
                     self._within -= 1
         except BaseException:
             with self.record.lock:
-                self._forget()
+                self._standing.forget()
             raise
 
     def claim(self, reviewer: str, choice: Filter, after: int | None = None, back: bool = False) -> int | None:
@@ -257,7 +254,7 @@ class Queue:
             raise ParameterError(f"Row {self.row(position)} has no label to keep. Give it one, drop or skip it.")
         with self.together():
             made = self.record.add(self.row(position), action, label, reviewer=reviewer, note=note, key=key)
-            self.refresh()
+            self._standing.refresh()
             return made
 
     def _whole(self, position: int, label: str) -> tuple[str, str | None]:
@@ -273,7 +270,7 @@ class Queue:
             undone = self.record.undo(reviewer, decision)
             if undone is not None:
                 self.record.lease(reviewer, undone.row, self.lease)
-                self.refresh()
+                self._standing.refresh()
             return undone
 
     # -- what is known ------------------------------------------------------------------------------------------------
@@ -284,41 +281,29 @@ class Queue:
 
     def may_see_others(self, position: int, reviewer: str) -> bool:
         """Whether a reviewer may see what others decided on a row: where all are blind, not before his own word."""
-        if self.overlap == 1 or bool(self._complete[position]):
+        if self.overlap == 1 or bool(self._standing.complete[position]):
             return True
         return any(d.reviewer == reviewer and d.action != "skip" for d in self.opinions(position))
 
     def progress(self, reviewer: str) -> Progress:
         """How far the review is, with the estimate of the errors left."""
         with self.together():
-            left = self._estimator.of(self._tally)
+            standing = self._standing
             return Progress(
                 self.goals,
-                self._done,
-                self._decided,
-                self._opinions[reviewer],
-                dict(self._actions),
-                left,
-                self._chance() if self.by_chance else None,
+                standing.done,
+                standing.decided,
+                standing.opinions[reviewer],
+                dict(standing.actions),
+                standing.left(),
+                standing.chance(self.order) if self.by_chance else None,
             )
-
-    def _chance(self) -> Chance:
-        """What the first rows of a random order tell of all, up to the first that is neither decided nor skipped."""
-        passed = self._complete[self.order]
-        if any(self._skipped.values()):
-            passed = passed | np.isin(self.order, list(set.union(*self._skipped.values())))
-        first = self.order[: len(passed) if passed.all() else int(np.argmin(passed))]
-        first = first[self._complete[first]]
-        wrong = int(self._wrong[first].sum())
-        low, high = clopper_pearson(wrong, len(first))
-        labelled = int((self.ledger.given != MISSING).sum())
-        return Chance(len(first), wrong, float(low) * labelled, float(high) * labelled)
 
     def waiting(self, reviewer: str) -> tuple[int, int]:
         """Why nothing is left: how many rows are with others just now, and how many this reviewer has skipped."""
         with self.together():
             with_others = len({row for name, row in self.record.leases().items() if name != reviewer})
-            return with_others, len(self._skipped.get(reviewer, ()))
+            return with_others, len(self._standing.skipped.get(reviewer, ()))
 
     # -- choosing -----------------------------------------------------------------------------------------------------
 
@@ -344,23 +329,23 @@ class Queue:
 
     def _slots(self, position: int) -> int:
         """How many more opinions are wanted on a row; one where there is a tie."""
-        if self._complete[position]:
+        if self._standing.complete[position]:
             return 0
-        return max(1, self.overlap - int(self._count[position]))
+        return max(1, self.overlap - int(self._standing.count[position]))
 
     def _wants(self, position: int, reviewer: str, choice: Filter) -> bool:
-        if self._slots(position) == 0 or self._seen_by(reviewer)[position]:
+        if self._slots(position) == 0 or self._standing.seen_by(reviewer)[position]:
             return False
         view = self._view(choice)
         return view is self.order or bool((view == position).any())
 
     def _first_open(self, reviewer: str, choice: Filter, held: Counter[int]) -> int | None:
-        seen, view = self._seen_by(reviewer), self._view(choice)
+        seen, view = self._standing.seen_by(reviewer), self._view(choice)
         start, size = 0, CHUNK
         while start < len(view):
             part = view[start : start + size]
             start, size = start + size, 4 * size  # mostly it is among the first; else few steps reach the end
-            for position in part[~(self._complete[part] | seen[part])]:
+            for position in part[~(self._standing.complete[part] | seen[part])]:
                 if held[int(position)] < self._slots(int(position)):
                     return int(position)
         return None
@@ -369,85 +354,16 @@ class Queue:
         view = self._view(choice)
         fits = np.zeros(len(self.ledger), dtype=bool)
         if choice.show == "skipped":
-            fits[list(self._skipped.get(reviewer, ()))] = True
+            fits[list(self._standing.skipped.get(reviewer, ()))] = True
         elif choice.reviewer is None:
-            fits |= self._complete if self.overlap > 1 else self._count > 0
-            fits |= self._answered(reviewer)
+            fits |= self._standing.complete if self.overlap > 1 else self._standing.count > 0
+            fits |= self._standing.answered(reviewer)
         else:
-            fits |= self._answered(choice.reviewer)
+            fits |= self._standing.answered(choice.reviewer)
             if self.overlap > 1 and choice.reviewer != reviewer:
-                fits &= self._complete | self._answered(reviewer)
+                fits &= self._standing.complete | self._standing.answered(reviewer)
         here = view[fits[view]]
         if after is not None:
             at, rank = self.rank[after], self.rank[here]
             here = here[rank < at][::-1] if back else here[rank > at]
         return int(here[0]) if len(here) else None
-
-    # -- state --------------------------------------------------------------------------------------------------------
-
-    def _forget(self) -> None:
-        n = len(self.ledger)
-        self._marks = (0, 0)
-        self._count = np.zeros(n, dtype=np.int16)
-        self._complete = np.zeros(n, dtype=bool)
-        self._wrong = np.zeros(n, dtype=bool)
-        self._tally, self._done, self._decided = Tally(), 0, 0
-        self._opinions: Counter[str] = Counter()
-        self._action = np.zeros(n, dtype="U7")
-        self._actions: Counter[str] = Counter()
-        self._seen: dict[str, np.ndarray] = {}
-        self._skipped: dict[str, set[int]] = {}
-
-    def refresh(self) -> None:
-        """Take in what was decided or undone since, by whomever."""
-        rows, marks = self.record.changed_since(self._marks)
-        if rows and self._marks == (0, 0):
-            standing = self.record.standing()
-            for row, group in groupby(standing, key=lambda d: d.row):
-                self._note(row, list(group))
-        else:
-            for row in rows:
-                self._note(row, self.record.standing(row))
-        self._marks = marks
-
-    def _note(self, row: Row, standing: list[Decision]) -> None:
-        position = self._places.find(row)
-        if position is None:
-            return
-        for name, seen in self._seen.items():
-            self._opinions[name] -= bool(seen[position]) and position not in self._skipped[name]
-            seen[position] = False
-            self._skipped[name].discard(position)
-        for d in standing:
-            self._seen_by(d.reviewer)[position] = True
-            if d.action == "skip":
-                self._skipped[d.reviewer].add(position)
-            else:
-                self._opinions[d.reviewer] += 1
-        answers = [(d.action, d.label) for d in standing if d.action != "skip"]
-        found = verdict(answers) if len(answers) >= self.overlap else None
-        self._close(position, -1)
-        self._count[position] = len(answers)
-        self._complete[position] = found is not None
-        self._wrong[position] = found is not None and found[0] != "keep"
-        self._action[position] = found[0] if found else ""
-        self._close(position, 1)
-
-    def _close(self, position: int, times: int) -> None:
-        """Count a row that is decided in, or out with ``times=-1``."""
-        if self._complete[position]:
-            self._actions[str(self._action[position])] += times
-            self._done += times * int(self.goal[position])
-            self._decided += times
-            self._estimator.add(self._tally, position, bool(self._wrong[position]), times)
-
-    def _seen_by(self, reviewer: str) -> np.ndarray:
-        if reviewer not in self._seen:
-            self._seen[reviewer] = np.zeros(len(self.ledger), dtype=bool)
-            self._skipped[reviewer] = set()
-        return self._seen[reviewer]
-
-    def _answered(self, reviewer: str) -> np.ndarray:
-        answered = self._seen_by(reviewer).copy()
-        answered[list(self._skipped[reviewer])] = False
-        return answered

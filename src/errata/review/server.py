@@ -135,9 +135,10 @@ def build(
     from errata.review.app import create_app
     from errata.review.content import Content
     from errata.review.decisions import Decisions
+    from errata.review.drawing import DrawnContent
     from errata.review.pages import Pages, environment
     from errata.review.queue import Queue
-    from errata.review.wholes import DrawnContent, Wholes
+    from errata.review.wholes import Wholes
 
     folder = Path(folder)
     with ThreadPoolExecutor(1) as pool:

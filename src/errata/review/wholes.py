@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from errata.errors import DataError, ErrataError, ParameterError, UnknownNameError
-from errata.forms import CLASSES, Form, form_of, task_of
+from errata.forms import CLASSES, DRAWN, Form, form_of, task_of
+from errata.forms.form import listed
 from errata.ledger import Ledger
-from errata.review.content import Look
 
-__all__ = ["Doubt", "DrawnContent", "Wholes"]
+__all__ = ["Doubt", "Wholes"]
 
 WHOLE = ("multilabel", "regression")
 """Kinds whose labels are short enough to be shown as they are."""
@@ -118,6 +116,31 @@ class Wholes:
         except DataError as error:
             raise ParameterError(f"Row {self.form.ledger.index[position]}: {error}.") from error
 
+    def drawn(self, position: int, text: str) -> str:
+        """The text of a decision on what was drawn: a JSON list of what ``Form.shapes`` gives.
+
+        Raises
+        ------
+        ParameterError
+            where it does not fit the row
+        """
+        if self.form is None or self.form.task not in DRAWN:
+            raise ParameterError("There is nothing to draw on in this row.")
+        try:
+            return self.form.text(position, self.form.of_shapes(position, listed(text, "shapes")))
+        except DataError as error:
+            raise ParameterError(f"Row {self.form.ledger.index[position]}: {error}.") from error
+
+    def shown(self, position: int, text: str) -> str:
+        """A decision's label in short, for people."""
+        form = self.form
+        if form is None or form.task not in ("boxes", "segmentation"):
+            return text
+        try:
+            return form.shown(position, form.read(position, text))
+        except DataError:  # decided elsewhere, on other data: it is told as it is
+            return text
+
     def settled(self, position: int, text: str) -> str | None:
         """A label as its form writes it; None where it is the given one.
 
@@ -141,47 +164,3 @@ class Wholes:
             return form.text(position, label)
         except DataError as error:
             raise ParameterError(f"Row {form.ledger.index[position]}: {error}.") from error
-
-
-class DrawnContent:
-    """The pictures of boxes and masks, with both labels drawn on them; used as a ``Content``.
-
-    Parameters
-    ----------
-    ledger, folder : the ledger, and where it lies
-    form : of its labels
-    """
-
-    def __init__(self, ledger: Ledger, folder: Path, form: Form) -> None:
-        from errata.forms.pictures import pictures_for
-
-        self._ledger, self._form = ledger, form
-        self._pictures: Any = None
-        self.done = threading.Event()
-        self.done.set()
-        self.state, self.said = "missing", "Only the places in words can be shown: the pictures are not known."
-        try:
-            self._pictures = pictures_for(ledger, folder)
-        except ErrataError as error:
-            self.said = f"Only the places in words can be shown: {error}"
-        if self._pictures is not None and self._pictures.images is not None:
-            self.state, self.said = "ready", f"Rows are shown from {self._pictures.source}."
-
-    def begin(self) -> None:
-        """Nothing is left to be read."""
-
-    def look(self, position: int) -> Look:
-        """A picture with its name."""
-        name = str(self._ledger.columns["image"][position])
-        return Look(picture=self.state == "ready", values={"file": name})
-
-    def picture(self, position: int, side: int) -> bytes | None:
-        """The picture with what is given in red and what is proposed in green; None where it can't be read."""
-        from errata.forms.pictures import drawn
-
-        if self.state != "ready":
-            return None
-        with contextlib.suppress(DataError, OSError):
-            number = int(self._pictures.rows[position])
-            return drawn(self._form, position, self._pictures.images.thumbnail(number, side))
-        return None

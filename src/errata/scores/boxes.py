@@ -7,12 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KINDS", "Judged", "Thresholds", "image_trust", "iou", "judge_image"]
+__all__ = ["KINDS", "Judged", "Thresholds", "doubles", "image_trust", "iou", "judge_image", "odd_shapes"]
 
-KINDS = ("fine", "badly located", "swapped", "overlooked", "unsupported")
-"""What may be said of a box: the second to fourth can be issues; "unsupported" means that no prediction comes near."""
+KINDS = ("fine", "badly located", "swapped", "overlooked", "unsupported", "twice", "odd")
+"""What may be said of a box. "Unsupported" means that no prediction comes near, and is no issue; "twice" that another
+box stands in its place, "odd" that its shape or place can't be meant: these two need no predictions."""
 
-FINE, LOCATED, SWAPPED, OVERLOOKED, UNSUPPORTED = range(5)
+FINE, LOCATED, SWAPPED, OVERLOOKED, UNSUPPORTED, TWICE, ODD = range(7)
+ODD_TRUST = 0.2
+"""Trust in a box of an odd shape, at most."""
+_THIN = 2.0  # pixels that a side has, at least
+_OUTSIDE = 0.02  # of a picture's side, that a box may reach beyond it
+_FEW = 20  # boxes of a class that can't tell what is usual
+_FAR, _FACTOR = 6.0, 4.0  # deviations from the median, and times it, from where a side is odd
 
 
 @dataclass(frozen=True)
@@ -173,3 +180,68 @@ def image_trust(trust: NDArray[np.floating], temperature: float = 0.1) -> float:
         return 1.0
     weights = np.exp((trust.min() - trust) / temperature)
     return float((weights * trust).sum() / weights.sum())
+
+
+def doubles(boxes: NDArray[np.floating], trust: NDArray[np.floating], overlap: float = 0.8) -> NDArray[np.float64]:
+    """Return (G,) how far a box covers one that is trusted more, of the same image; 0 where it is below ``overlap``.
+
+    Of boxes trusted alike the later one is the double, so that one is always left.
+
+    Parameters
+    ----------
+    boxes : (G, 4) float, x0, y0, x1, y1
+    trust : (G,)
+    overlap : intersection over union from which two boxes are of one object, in (0, 1]
+
+    Examples
+    --------
+    >>> doubles(np.array([[0.0, 0, 10, 10], [5, 5, 9, 9], [0, 0, 10, 10]]), np.array([0.9, 0.9, 0.9]))
+    array([0., 0., 1.])
+    """
+    found = np.zeros(len(boxes))
+    order = np.argsort(-trust, kind="stable")
+    shared = iou(boxes, boxes)
+    left: list[int] = []
+    for row in order.tolist():
+        most = shared[row, left].max(initial=0.0)
+        if most >= overlap:
+            found[row] = most
+        else:
+            left.append(row)
+    return found
+
+
+def odd_shapes(
+    boxes: NDArray[np.floating], labels: NDArray[np.integer], sizes: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Return (B,) whether a box can hardly be meant.
+
+    It is thinner than two pixels, or reaches out of its picture by more than a fiftieth of a side, or one of its sides
+    is four times as long or as short as its class's usually are and further off than six deviations (by the median, of
+    logarithms; of fewer than twenty boxes that is not asked).
+
+    Parameters
+    ----------
+    boxes : (B, 4) float, x0, y0, x1, y1 in pixels
+    labels : (B,) int
+    sizes : (B, 2) width and height of each box's picture
+
+    Examples
+    --------
+    >>> boxes = np.tile([[0.0, 0, 10, 12]], (30, 1))
+    >>> boxes[3, 2], boxes[7, 3] = 90, 1
+    >>> np.flatnonzero(odd_shapes(boxes, np.zeros(30, dtype=int), np.full((30, 2), 100)))
+    array([3, 7])
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    beyond = np.maximum(-boxes[:, :2], boxes[:, 2:] - sizes)
+    odd = (sides < _THIN).any(axis=1) | (beyond > np.maximum(_THIN, _OUTSIDE * sizes)).any(axis=1)
+    logs = np.log(np.maximum(sides, 1e-9))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < _FEW:
+            continue
+        away = np.abs(logs[rows] - np.median(logs[rows], axis=0))
+        usual = 1.4826 * np.median(away, axis=0)
+        odd[rows] |= ((away > _FAR * usual) & (away > np.log(_FACTOR))).any(axis=1)
+    return odd

@@ -46,8 +46,9 @@ def area_of(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
         lengths = np.asarray(runs, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"expected the lengths of runs as whole numbers; found {str(runs)[:60]!r}") from error
-    if lengths.ndim != 1 or (len(lengths) and lengths.min() < 0) or int(lengths.sum()) != height * width:
-        raise DataError(f"expected runs of {width} x {height} pixels together; found {int(lengths.sum()):,} pixels")
+    odd = lengths.ndim != 1 or (len(lengths) and not 0 <= lengths.min() <= lengths.max() <= height * width)
+    if odd or int(lengths.sum()) != height * width:  # each on its own first: a sum may overflow
+        raise DataError(f"expected runs of {width} x {height} pixels together; found {str(runs)[:60]}")
     inside = np.arange(len(lengths)) % 2 == 1
     return np.repeat(inside, lengths).reshape(height, width)
 

@@ -1,6 +1,7 @@
 // What the page does beyond plain forms: one key per decision, a list of classes to type in, larger pictures, and no
 // decision lost where the network fails for a while. Everything it shows comes escaped from the server, or as text.
 "use strict";
+window.errata = window.errata || { stages: {} };
 (() => {
   document.documentElement.classList.add("js");
   const work = document.getElementById("work");
@@ -17,6 +18,7 @@
   function trouble(text) {
     get("trouble").textContent = text;
     get("trouble").hidden = !text;
+    if (errata.trouble) errata.trouble(text); // a dialog may lie above
   }
 
   function show(answer) {
@@ -34,8 +36,9 @@
   }
 
   // Sent until there is an answer: the form has a key of its own, so that it counts once however often it arrives.
+  // What is wrong with it is shown, and given back; "" where nothing is.
   async function send(form, fields) {
-    if (busy) return;
+    if (busy) return "Another decision is being saved.";
     busy = true;
     work.setAttribute("aria-busy", "true");
     const body = new URLSearchParams(new FormData(form));
@@ -51,15 +54,19 @@
           continue;
         }
         const answer = await response.json().catch(() => ({ error: "The server's answer can't be read. Reload the page." }));
-        if (response.ok && !answer.error) show(answer);
-        else trouble(`Not saved. ${answer.error}`);
-        return;
+        const wrong = response.ok && !answer.error ? "" : `Not saved. ${answer.error}`;
+        if (wrong) trouble(wrong);
+        else show(answer);
+        return wrong;
       }
     } finally {
       busy = false;
       work.removeAttribute("aria-busy");
     }
   }
+
+  errata.send = (fields) => send(get("decide"), fields);
+  errata.told = trouble;
 
   const decide = (action, label) => get("decide") && send(get("decide"), label === undefined ? { action } : { action, label });
 
