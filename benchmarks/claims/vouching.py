@@ -12,8 +12,10 @@ And on Hausa's titles, whose errors follow rules and can't be estimated: what ra
 
 How the estimate works was chosen on other data and seeds under 100: AG news, Banking77, SST-2, SemEval, Hausa's titles
 with their clean labels, spoken digits, MNIST, synthetic tables, and CIFAR-10's test images with noise planted or drawn
-from CIFAR-10H's people; and on one seed of digits. After a first look at these figures three things were changed, again
-by those other data: a floor for the estimated share, a lower share for weak models, and fairness to rare classes.
+from CIFAR-10H's people; and on one seed of digits. After a look at seeds 100 to 104 four things were changed, again by
+those other data: a floor for the estimated share, a lower share for weak models, fairness to rare classes, and an upper
+end that allows for every label which the model contradicts. So the recorded figures are of seeds from 200 on, which
+nobody had looked at before; nothing was changed after.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import errata
 from _record import write_result
-from claims._measure import FIRST_SEED
 from claims._settings import DATA, SETTINGS
 
 KINDS = ("symmetric", "pair", "instance")
 RATES = (0.1, 0.2, 0.4)
 LENGTHS = (0.1, 0.3, 0.6, 1.0, 1.5)
 LEAST = 20
+FIRST_SEED = 200
 IMAGES = 4_000
 SAMPLES = (100, 200)
 DRAWS = 100
@@ -235,6 +237,8 @@ def summed(cases: list[dict[str, Any]]) -> list[list[str]]:
         inside = [point["low"] <= point["real"] <= point["high"] for point in points]
         off = [abs(case["stated_wrong"] - case["wrong"]) for case in own if case["wrong"] is not None]
         joint = [abs(case["joint_wrong"] - case["wrong"]) for case in own if case["wrong"] is not None]
+        ends = [(case["wrong"], *case["stated_wrong_interval"]) for case in own if case["wrong"] is not None]
+        counted = [least <= wrong <= most for wrong, least, most in ends]
         rows.append(
             [
                 group,
@@ -246,6 +250,7 @@ def summed(cases: list[dict[str, Any]]) -> list[list[str]]:
                 f"{100 * max(over):+.1f}",
                 f"{100 * float(np.mean(inside)):.0f}",
                 f"{100 * float(np.mean(off)):.1f} ({100 * max(off):.1f})" if off else "-",
+                f"{100 * float(np.mean(counted)):.0f}" if counted else "-",
                 f"{100 * float(np.mean(joint)):.1f} ({100 * max(joint):.1f})" if joint else "-",
             ]
         )
@@ -287,7 +292,8 @@ def tables_of(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "estimate, at most",
             "interval holds the truth, %",
             "share of wrong labels off by (at most)",
-            "the joint's",
+            "its interval holds the truth, %",
+            "the joint's share off by (at most)",
         ],
         "rows": summed(cases),
         "note": "Stated: at least so many, the interval's lower end. Lists of 10, 30, 60, 100 and 150 % of the number "
