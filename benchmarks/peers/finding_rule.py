@@ -1,10 +1,11 @@
 """How the ensemble's weights were chosen: on sets and draws that ``finding.py`` does not record.
 
-Compared are weights of the places by neighbours beside those by probabilities, from one pass, and with a second one
-trained without the rows that the first flags. Sets: digits, MNIST's training images, AG news, SST-2, Banking77 and
-SemEval with noise of three kinds, CIFAR-10N (other rows than are recorded), and test images of CIFAR-10 that nobody
-checked, labelled by one person of those who looked at each (CIFAR-10H), with cleanlab's probabilities and an embedding
-of patches, which is much the poorer source. Seeds 50 and 51.
+Compared are orders that need probabilities alone, and weights of the places by neighbours beside those by
+probabilities, from one pass, and with a second one trained without the rows that the first flags. Sets: digits, MNIST's
+training images, AG news, SST-2, Banking77 and SemEval with noise of three kinds, CIFAR-10N (other rows than are
+recorded), and test images of CIFAR-10 that nobody checked, labelled by one person of those who looked at each
+(CIFAR-10H), with cleanlab's probabilities and an embedding of patches, which is much the poorer source. Seeds 50 and
+51.
 
     python benchmarks/peers/finding_rule.py
 """
@@ -29,15 +30,18 @@ from _patches import patch_features
 from _problems import DATA, Problem, cifar10n, components, pictures
 
 from _record import write_result
-from errata.audit.by_run import pool_weights, votes
+from errata.audit.by_run import pool, pool_weights, votes
 from errata.audit.confident import confident
 from errata.audit.crossval import cross_validate
 from errata.audit.ensemble import Opinion, as_opinion, by_neighbours, weighed
 from errata.audit.neighbours import neighbours
 from errata.audit.predictors import EstimatorFolds, Without, auto, bag_of_words
+from errata.audit.trust import sharpness
 from errata.data import read
 from errata.labels import ClassLabels
+from errata.ledger import Ledger
 from errata.noise import asymmetric, instance_dependent, symmetric
+from errata.scores.confident import entropy_weighted
 from errata.scores.ensemble import rank_average
 
 SEEDS = (50, 51)
@@ -143,6 +147,24 @@ def before(opinions: list[Opinion]) -> list[float]:
     return weights
 
 
+def by_probabilities(problem: Problem, probs: np.ndarray, ledger: Ledger) -> dict[str, np.ndarray]:
+    """Orders that need probabilities alone."""
+    sure, margin = ledger.columns["self_confidence"], ledger.columns["normalized_margin"]
+    entropy = entropy_weighted(problem.given, probs)
+    tempered = pool([probs], pool_weights(problem.given, [probs]))
+    sharp = pool([probs], [sharpness(problem.given, probs)])
+    rows = np.arange(len(probs))
+    return {
+        "probabilities alone: self-confidence": sure,
+        "probabilities alone: margin": margin,
+        "probabilities alone: confidence-weighted entropy": entropy,
+        "probabilities alone: self-confidence three parts, margin one": rank_average([sure, margin], [0.75, 0.25]),
+        "probabilities alone: self-confidence and entropy": rank_average([sure, entropy]),
+        "probabilities alone: self-confidence, tempered": tempered[rows, problem.given],
+        "probabilities alone: self-confidence, sharpened": sharp[rows, problem.given],
+    }
+
+
 def look(problem: Problem) -> dict[str, float]:
     """The average precision of each candidate."""
     from sklearn.linear_model import LogisticRegression
@@ -165,7 +187,7 @@ def look(problem: Problem) -> dict[str, float]:
     share = float(pooled[0] / pooled.sum())
     one = [as_opinion("confident", first), by_neighbours(near)]
     two = [one[0], *opinions, one[1]]
-    orders = {"probabilities alone": first.columns["self_confidence"]}
+    orders = by_probabilities(problem, probs, first)
     for name, all_of in (("one pass", one), ("two passes", two)):
         mixed = [o.weight for o in weighed(all_of)]
         weights = {
