@@ -233,7 +233,7 @@ def tables(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 MASKS_NOTE = (
     "In percent, of frames; three seeds, one for all frames. A random order has the precision `wrong`. The networks "
-    "trained in bfloat16 where the processor has it (`precision='auto'`), on one thread. The memory is that of the whole "
+    "trained in bfloat16 where the processor has it (`precision='auto'`), one thread. The memory is that of the whole "
     "process, before: what was imported and read."
 )
 BOXES_NOTE = "In percent, of boxes; three seeds. Flagged: as swapped."
