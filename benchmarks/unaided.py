@@ -181,7 +181,6 @@ def main() -> None:
             warnings.simplefilter("ignore")
             print(json.dumps(CASES[options.cases[0]][1](options.cell), default=float))
         return
-    results = read_result("unaided")["result"]["cases"] if (RESULTS / "unaided.json").exists() else {}
     for name in options.cases:
         says, _, seeds = CASES[name]
         rows = []
@@ -191,6 +190,8 @@ def main() -> None:
             )
             rows.append({"seed": seed, **json.loads(done.stdout.splitlines()[-1])})
             print(name, rows[-1], flush=True)
+        # read only now: another case may have been written meanwhile
+        results = read_result("unaided")["result"]["cases"] if (RESULTS / "unaided.json").exists() else {}
         results[name] = {"says": says, "cells": rows, **COMMIT}
         ordered = {case: results[case] for case in CASES if case in results}
         write_result("unaided", {"cases": ordered, "tables": tables(ordered)}, command="python benchmarks/unaided.py")
