@@ -35,7 +35,6 @@ from _record import COMMIT, RESULTS, read_result, write_result
 Row = dict[str, Any]
 SEEDS = (100, 101, 102)
 SWAPPED = 0.05  # of the cells
-WHOLE = (120, 90)
 
 
 # -- masks ------------------------------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ CASES: dict[str, tuple[str, Callable[[int], Row], tuple[int, ...]]] = {
     "masks": ("106 frames, 60 x 45: stretches of frames", of_masks(kinds.FRAME, 30, 5), SEEDS),
     "masks by drive": ("the same, a drive in each fold", of_masks(kinds.FRAME, 30, 5, by_drive=True), SEEDS),
     "masks by a forest": ("the same, a forest's probabilities brought (mixed folds)", by_forest, SEEDS),
-    "all masks": ("all 701 frames, 120 x 90: stretches of frames", of_masks(WHOLE, 1000, 1), SEEDS[:1]),
+    "all masks": ("all 701 frames, 60 x 45: stretches of frames", of_masks(kinds.FRAME, 1000, 1), SEEDS[:1]),
     "boxes": ("what 4,886 boxes show, cross-validated", of_boxes, SEEDS),
     "boxes by a detector": ("the same, a simulated detector’s predictions brought", by_detector, SEEDS),
 }

@@ -176,16 +176,18 @@ def look_into(
     how = {"folds": folds, "seed": seed, "progress": progress, "groups": belongs, "out": out}
     found = _classes(boxes, crops, model, device, dict(training or {}), how)
     corners = boxes.corners * np.tile(sizes, 2)[image].astype(np.float64) if boxes.shares else boxes.corners
-    odd = scores.odd_shapes(corners, boxes.labels, sizes[image])
+    never = scores.impossible(corners, sizes[image])
+    odd = never | scores.odd_shapes(corners, boxes.labels)
     trust = np.where(odd, np.minimum(found.trust, scores.ODD_TRUST), found.trust)
     shared = [scores.doubles(corners[some], trust[some], double) for some in map(boxes.of, range(len(boxes)))]
     covers = np.concatenate(shared)
     twice = covers > 0
-    kind = np.where(twice, scores.TWICE, np.where(odd & ~found.issue, scores.ODD, found.kind))
+    odd_one = never | (odd & ~found.issue)  # a wrong class explains an unusual size, but no box without a width
+    kind = np.where(twice, scores.TWICE, np.where(odd_one, scores.ODD, found.kind))
     return Found(
         kind,
         np.where(twice, np.minimum(trust, 1.0 - covers), trust),
-        np.where(twice, boxes.labels, found.proposed),
+        np.where(twice | odd_one, boxes.labels, found.proposed),
         found.issue | odd | twice,
         found.about,
     )
