@@ -34,6 +34,8 @@ __all__ = ["SIDE", "Found", "crops_of", "look_into"]
 SIDE = 32
 """Pixels of a crop's sides."""
 AROUND = 0.25  # of a box's longer side, that is seen around it
+MOST_EPOCHS = 8
+"""Passes over the crops, at most: what a box shows is simpler than a photo, and wrong classes are learned by heart too."""
 MOST_BYTES = 16 << 30  # of crops in memory
 BLIND = (
     "Boxes that are missing or badly located can’t be found without a detector’s predictions (predictions=): "
@@ -166,7 +168,7 @@ def look_into(
     boxes, pictures : given boxes, and the pictures of their images in the same order
     model, folds, seed, device, out, progress : see ``errata.audit``
     groups : of the N images, an array or a regular expression on their names; by default every image is one
-    training : ``epochs``, ``batch_size``, ``precision`` and hyper-parameters of plain training
+    training : ``epochs`` (at most 8, by default), ``batch_size``, ``precision`` and hyper-parameters of plain training
     side : pixels of a crop's sides
     double : overlap from which two boxes are of one object
     """
@@ -214,6 +216,8 @@ def _classes(
     own = {name: training.pop(name) for name in ("epochs", "batch_size", "precision") if name in training}
     _check_settings(training)
     network = NetworkFolds(data, model, settings=training, seed=how["seed"], device=device, **own)
+    if "epochs" not in own:
+        network.set_epochs(min(network.epochs, MOST_EPOCHS))
     found = cross_validate(labels, network, **how)
     judged = confident(labels, found.pred_probs)
     issue = np.asarray(judged.issue, dtype=bool)
