@@ -35,7 +35,7 @@ SIDE = 32
 """Pixels of a crop's sides."""
 AROUND = 0.25  # of a box's longer side, that is seen around it
 MOST_EPOCHS = 8
-"""Passes over the crops, at most: what a box shows is simpler than a photo, and wrong classes are learned by heart too."""
+"""Passes over the crops, at most: what a box shows is simpler than a photo, and wrong classes are learned by heart."""
 MOST_BYTES = 16 << 30  # of crops in memory
 BLIND = (
     "Boxes that are missing or badly located can’t be found without a detector’s predictions (predictions=): "
