@@ -207,6 +207,80 @@ def test_two_people_who_draw_nearly_the_same_agree(opens, ledgers, tmp_path):
     assert any("do not agree" in note for note in outcome.notes)
 
 
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def span(label, start, stop):
+    return {"label": label, "tokens": [start, stop]}
+
+
+def test_spans_are_written_as_the_file_codes_them(opens, ledgers, tmp_path):
+    folder = ledgers.tokens(tmp_path)
+    ann = opens(folder).person("ann")
+    found = sheet(ann, 13)
+    assert (found["task"], found["names"], found["classless"]) == ("tokens", ["LOC", "PER"], True)
+    assert found["tokens"] == ["🎉", "Eve", "saw", "New", "York"]
+    assert found["given"] == [span("PER", 1, 2), span("LOC", 3, 4)]
+    assert found["proposed"] == [span("PER", 1, 2), span("LOC", 3, 5)]
+    said = draw(ann, 13, [span("PER", 1, 2), span("LOC", 3, 5)]).json["said"]
+    assert said == 'Row 13 relabelled as ["O", "B-PER", "O", "B-LOC", "I-LOC"].'
+    assert draw(ann, 1, [span("PER", 0, 2), span("LOC", 2, 3), span("PER", 3, 4)]).status == 200  # a missing one
+    assert draw(ann, 0, [span("LOC", 3, 4), span("PER", 0, 1)]).json["said"] == "Row 0 kept."  # in any order
+    assert draw(ann, 4, []).status == 200
+    outcome = apply_to_file(folder, None, tmp_path / "clean.conll")
+    assert changed_lines(tmp_path / "ner.conll", tmp_path / "clean.conll") == [
+        ("met\tX\tO", "met\tX\tB-LOC"),
+        ("Eve\tX\tB-PER", "Eve\tX\tO"),
+        ("Rome\tX\tB-LOC", "Rome\tX\tO"),
+        ("York\tX\tO", "York\tX\tI-LOC"),
+    ]
+    assert [(c.row, c.old, c.new, c.who) for c in outcome.provenance.changes][:2] == [
+        (1, "O", "B-LOC", "ann"),
+        (4, "B-PER", "O", "ann"),
+    ]
+    again = apply_to_file(folder, None, tmp_path / "again.conll", source=tmp_path / "clean.conll")
+    assert again.changed == 0
+    assert (tmp_path / "again.conll").read_bytes() == (tmp_path / "clean.conll").read_bytes()
+
+
+def test_spans_are_written_to_json_lines(opens, ledgers, tmp_path):
+    folder = ledgers.tokens(tmp_path, ".jsonl")
+    ann = opens(folder).person("ann")
+    assert draw(ann, 3, [span("PER", 1, 2), span("LOC", 3, 5), span("PER", 0, 1)]).status == 200
+    tried = apply_to_file(folder, None, None, dry_run=True)
+    apply_to_file(folder, None, tmp_path / "clean.jsonl")
+    ((before, after),) = changed_lines(tmp_path / "ner.jsonl", tmp_path / "clean.jsonl")
+    assert json.loads(after) == {**json.loads(before), "labels": ["B-PER", "B-PER", "O", "B-LOC", "I-LOC"]}
+    assert list(tried.diff())[2:] == ["@@ -4 +4 @@", f"-{before}", f"+{after}"]
+
+
+def test_spans_that_fit_no_sentence_are_refused(opens, ledgers, tmp_path):
+    opened = opens(ledgers.tokens(tmp_path))
+    ann = opened.person("ann")
+    for shapes, said in (
+        ([span("LOC", 3, 9)], "within 5 tokens"),
+        ([span("LOC", -1, 2)], "within 5 tokens"),
+        ([span("LOC", 2, 2)], "within 5 tokens"),
+        ([span("LOC", 0, 10**30)], "within 5 tokens"),
+        ([span("LOC", 0, 2), span("PER", 1, 3)], "do not overlap"),
+        ([span("TIME", 0, 2)], "TIME"),
+        ([span("", 0, 2)], "'label' and 'tokens'"),
+        ([span("LOC", 0.0, 2)], "in 'tokens'"),
+        ([span("LOC", True, 2)], "in 'tokens'"),
+        ([{"label": "LOC", "tokens": [1]}], "in 'tokens'"),
+        ('[{"label": "LOC", "tokens": [NaN, 2]}]', "in 'tokens'"),
+        ([box("LOC", 0, 0, 1, 1)], "in 'tokens'"),
+        ([[0, 2, "LOC"]], "'label' and 'tokens'"),
+    ):
+        reply = draw(ann, 13, shapes)
+        assert reply.status in (400, 404), shapes
+        assert said in reply.json["error"], shapes
+    assert opened.record.history() == []
+
+
+# -- all --------------------------------------------------------------------------------------------------------------
+
+
 def test_where_there_is_nothing_to_draw_on_it_says_so(opens, ledgers, folder, tmp_path):
     person = opens().person("ann")  # rows with a class each
     assert person.get("/sheet?row=0").status == 404

@@ -198,6 +198,62 @@ def test_a_drawing_outlasts_a_closed_dialog_a_refusal_and_a_server_that_is_away(
     page.errors()
 
 
+@pytest.fixture
+def tokens(browser, opens, ledgers, tmp_path):
+    """The page with the tokens of row 13, of which one is not labelled."""
+    opened = opens(ledgers.tokens(tmp_path), reviewer="ann")
+    return opened, browser.page(opened.port).open("/?row=13")
+
+
+def words(page):
+    return [one.get_attribute("aria-label") for one in page.driver.find_elements("css selector", ".words span")]
+
+
+def test_tokens_are_marked_with_keys_alone(tokens):
+    opened, page = tokens
+    begin(page)
+    assert words(page) == ["🎉: none", "Eve: PER", "saw: none", "New: LOC", "York: LOC"]
+    assert page.one("#draw-said").text == "New York – LOC"  # what is doubtful, all of its entity
+    page.press(LEFT, LEFT, LEFT)
+    assert page.one("#draw-said").text == "🎉"
+    press_with(page, SHIFT, RIGHT * 2)
+    assert page.one("#draw-said").text == "🎉 Eve saw"
+    page.press("1")  # LOC: takes the place of Eve's entity
+    assert words(page)[:4] == ["🎉: LOC", "Eve: LOC", "saw: LOC", "New: LOC"]
+    page.press("u", LEFT)
+    assert words(page)[:2] == ["🎉: none", "Eve: PER"]
+    page.press(RIGHT, DELETE)
+    assert words(page)[1] == "Eve: none"
+    page.press(RIGHT, RIGHT, "<", "2")  # of New York only New, as PER; York stays what it was
+    assert words(page)[3:] == ["New: PER", "York: LOC"]
+    page.press(ENTER)
+    page.until(lambda: page.row != "13")
+    assert labels(opened)[13] == ["O", "O", "O", "B-PER", "B-LOC"]
+    assert page.errors() == []
+
+
+def test_tokens_are_marked_with_mouse_and_finger(tokens, phone):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    opened, page = tokens
+    begin(page)
+    items = page.driver.find_elements("css selector", ".words span")
+    chain = ActionChains(page.driver, duration=10).click_and_hold(items[1]).move_to_element(items[2])
+    chain.release().perform()
+    assert page.one("#draw-said").text == "Eve saw"
+    page.one("#draw-chips button:nth-child(1)").click()
+    at = items[4].rect
+    fingers(page, "touchStart", (at["x"] + 5, at["y"] + 5))
+    fingers(page, "touchEnd")
+    assert page.one("#draw-said").text == "New York – LOC"
+    page.one("#draw-tools button:nth-child(2)").click()  # none
+    assert words(page) == ["🎉: none", "Eve: LOC", "saw: LOC", "New: none", "York: none"]
+    page.one("#draw-save").click()
+    page.until(lambda: page.row != "13")
+    assert labels(opened)[13] == ["O", "B-LOC", "I-LOC", "O", "O"]
+    assert page.errors() == []
+
+
 def test_a_name_of_a_class_is_text_and_nothing_else(browser, opens, ledgers, tmp_path):
     name = "<img src=x onerror=document.title='owned'>"
     ledgers.boxes(tmp_path)

@@ -291,7 +291,7 @@ window.errata = window.errata || { stages: {} };
     const key = event.key, plain = !(event.ctrlKey || event.metaKey || event.altKey);
     const typing = event.target.closest("select, input");
     const pressing = event.target.closest("button, summary");
-    const tool = plain && !event.shiftKey && current.stage.tools.find(([name]) => name.toLowerCase() === key.toLowerCase());
+    const tool = plain && current.stage.tools.find(([name]) => name.toLowerCase() === key.toLowerCase());
     if (key === "Escape") { if (!current.stage.escape()) return; }
     else if (typing) return;
     else if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === "z") (event.shiftKey ? redo : undo)();
