@@ -38,7 +38,8 @@ from errata.audit.ensemble import as_opinion
 from errata.labels import ClassLabels
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-from finding import DATA, Problem, cleanlab_side, pictures
+from _problems import DATA, Problem, pictures
+from finding import cleanlab_side
 
 DRAWS = 3
 BOOTSTRAPS = 1000

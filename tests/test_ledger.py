@@ -39,10 +39,17 @@ def test_issues_are_worst_first_and_a_budget_counts_rows():
     assert len(ledger().issues(budget=0)) == 0
 
 
-def test_min_precision_keeps_the_longest_head_that_can_be_vouched_for():
-    assert ledger().issues(min_precision=0.9).index.tolist() == [4]
-    assert ledger().issues(min_precision=0.85).index.tolist() == [4, 2]
-    assert len(ledger().issues(min_precision=0.99)) == 0
+def test_min_precision_without_anything_that_vouches_goes_by_the_trust_and_says_so():
+    for least, rows in ((0.9, [4]), (0.85, [4, 2]), (0.99, [])):
+        with pytest.warns(UserWarning, match="errata vouch DIR"):
+            assert ledger().issues(min_precision=least).index.tolist() == rows
+
+
+def test_min_precision_of_a_list_that_is_vouched_for_warns_of_nothing(recwarn):
+    found = ledger()
+    found.vouched = Vouched([1, 2], [0.9, 0.8], [0.8, 0.6], [1, 1], [0.5, 0.9], [1.0, 0.2], 2.0)
+    assert found.issues(min_precision=0.6).index.tolist() == [4, 2]
+    assert len(recwarn) == 0
 
 
 @pytest.mark.parametrize("arguments", [{"budget": -1}, {"budget": 1.5}, {"min_precision": 0}, {"min_precision": 1.1}])

@@ -6,6 +6,7 @@ columnar (NumPy arrays), so that ten million rows are a few hundred megabytes an
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
     from errata.findings import Finding
     from errata.vouching import Vouched
 
-__all__ = ["PARTS", "UNSEEN", "Ledger", "Noise"]
+__all__ = ["PARTS", "UNSEEN", "UNVOUCHED", "Ledger", "Noise"]
 
 PARTS = ("given", "proposed", "trust", "issue", "rank")
 """The columns of a ledger's table, and of its finer rows."""
 
 UNSEEN = ("runs", "digest")
 """Columns that are for programs: nobody wants to read them."""
+
+UNVOUCHED = (
+    "Nothing vouches for the precision of this list: 1 - trust is taken at its word, and a model that has seen the "
+    "labels trusts them too much or too little. Rows checked at random tell: `errata review DIR --random 100`, then "
+    "`errata vouch DIR`. Or audit by cross-validation (`errata audit SOURCE`), whose list is vouched for."
+)
+"""What is said where a precision is asked of a ledger without ``vouched``."""
 
 
 @dataclass(frozen=True)
@@ -204,13 +212,14 @@ class Ledger:
         budget : how many rows can be checked; the best so many are returned, also beyond those flagged
         min_precision : in (0, 1]; only the longest head of the list of which at least this share can be vouched to be
             wrong. Where ``vouched`` is known (audits from probabilities) it is the interval's lower end that has to
-            reach it: few rows, or none, where the errors follow from the items. Elsewhere a row's chance to be wrong is
-            taken to be ``1 - trust``, and the promise is as good as the trust is.
+            reach it: few rows, or none, where the errors follow from the items. Elsewhere (a training run, whose model
+            has seen the labels that it judges) a row's chance to be wrong is taken to be ``1 - trust``, which nothing
+            vouches for; a ``UserWarning`` says so, and how to get a figure that is.
 
         Examples
         --------
         >>> ledger = Ledger([0, 1, 1], [0, 0, 0], [0.9, 0.3, 0.1], classes=["cat", "dog"])
-        >>> list(ledger.issues().index), list(ledger.issues(min_precision=0.85).index)
+        >>> list(ledger.issues().index), list(ledger.issues(budget=1).index)
         ([2, 1], [2])
         """
         if budget is not None and (int(budget) != budget or budget < 0):
@@ -224,6 +233,8 @@ class Ledger:
             chosen = self.order[: min(int(budget), labelled)]
         if min_precision is not None and self.vouched is not None:
             return self._frame(chosen[: self.vouched.rows_for(min_precision)])
+        if min_precision is not None:
+            warnings.warn(UNVOUCHED, stacklevel=2)
         if min_precision is not None and len(chosen):
             by_trust = chosen[np.argsort(self.trust[chosen], kind="stable")]
             precision = np.cumsum(1.0 - self.trust[by_trust], dtype=np.float64) / np.arange(1, len(by_trust) + 1)

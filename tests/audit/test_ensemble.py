@@ -4,9 +4,10 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
+import errata
 from errata.audit.confident import confident
 from errata.audit.crossval import cross_validate
-from errata.audit.ensemble import Opinion, as_opinion, audit, by_neighbours, combine, weight_of
+from errata.audit.ensemble import Opinion, as_opinion, audit, by_neighbours, combine, weighed
 from errata.audit.neighbours import neighbours
 from errata.audit.predictors import auto
 from errata.data import read
@@ -80,21 +81,32 @@ def test_neighbours_that_know_nothing_weigh_next_to_nothing():
     x, y = load_digits(return_X_y=True)
     given = instance_dependent(x, y, 0.2, 10, seed=0)
     wrong, labels = given != y, ClassLabels(given, list(range(10)))
-    one = confident(labels, cross_validate(labels, auto(read(x, given), 0), jobs=1).pred_probs)
-    rubbish = neighbours(labels, np.random.default_rng(0).normal(size=(len(y), 20)))
-    opinions = [as_opinion("confident", one), by_neighbours(rubbish)]
-    assert opinions[1].weight < 0.1 < 2 < opinions[0].weight
-    good = combine(labels, opinions)
-    even = combine(labels, [as_opinion("confident", one), Opinion("neighbours", rubbish, weight=opinions[0].weight)])
-    assert precision(wrong, good) > precision(wrong, one) - 0.02
-    assert precision(wrong, good) > precision(wrong, even) + 0.1
-    assert by_neighbours(neighbours(labels, x)).weight > 1
+    one = as_opinion("confident", confident(labels, cross_validate(labels, auto(read(x, given), 0), jobs=1).pred_probs))
+    rubbish = by_neighbours(neighbours(labels, np.random.default_rng(0).normal(size=(len(y), 20))))
+    opinions = weighed([one, rubbish])
+    assert opinions[1].weight < 0.05
+    assert opinions[0].weight + opinions[1].weight == pytest.approx(1)
+    assert precision(wrong, combine(labels, opinions)) > precision(wrong, one.ledger) - 0.02
+    assert precision(wrong, combine(labels, opinions)) > precision(wrong, combine(labels, [one, rubbish])) + 0.1
+    assert weighed([one, by_neighbours(neighbours(labels, x))])[1].weight > 0.3
 
 
-def test_a_weight_is_the_log_odds_against_a_guess():
+def test_a_further_training_counts_as_much_as_the_first_pass_and_the_neighbours_together():
     rng = np.random.default_rng(0)
-    ledger = confident(ClassLabels(rng.integers(0, 4, 400), list("abcd")), rng.dirichlet(np.ones(4), 400))
-    margin = np.where(np.arange(400) < 300, 0.9, 0.1)
-    assert weight_of(ledger, margin) == pytest.approx(np.log(3) + np.log(3))
-    assert weight_of(ledger, np.where(np.arange(400) < 50, 0.9, 0.1)) == 0
-    assert np.isfinite(weight_of(ledger, np.full(400, 0.9)))
+    labels = ClassLabels(rng.integers(0, 4, 400), list("abcd"))
+    one, two = (confident(labels, rng.dirichlet(np.ones(4), 400)) for _ in range(2))
+    near = neighbours(labels, rng.normal(size=(400, 3)))
+    opinions = weighed([as_opinion("confident", one), as_opinion("confident_again", two), by_neighbours(near)])
+    assert [o.name for o in opinions] == ["confident", "confident_again", "neighbours"]
+    assert opinions[0].weight + opinions[2].weight == pytest.approx(opinions[1].weight)
+
+
+def test_probabilities_with_embeddings_are_vouched_for():
+    x, y = load_digits(return_X_y=True)
+    given = instance_dependent(x, y, 0.2, 10, seed=0)
+    labels = ClassLabels(given, list(range(10)))
+    probs = cross_validate(labels, auto(read(x, given), 0), jobs=1).pred_probs
+    ledger = errata.audit(labels=given, pred_probs=probs, embeddings=x)
+    assert ledger.meta["method"] == "ensemble"
+    found = ledger.vouched.at(int(ledger.issue.sum()))
+    assert found["low"] < (given != y)[ledger.issue].mean() < found["high"] + 0.02

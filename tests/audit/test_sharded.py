@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 
 import errata
+from errata.audit import sharded, sharded_passes
+from errata.audit.checked import random_order
 from errata.audit.sharded import audit_shards
 from errata.audit.shards import cut, find_files
+from errata.audit.vouching import sample_places
 from errata.errors import DataError, UnknownNameError
 
 N, K = 6_000, 4
@@ -53,6 +56,17 @@ def same(sharded, whole):
     assert np.array_equal(sharded.proposed, whole.proposed)
     assert sharded.trust == pytest.approx(whole.trust, abs=1e-5, nan_ok=True)
     assert sharded.noise.joint == pytest.approx(whole.noise.joint, abs=1e-9)
+    same_promises(sharded.vouched, whole.vouched)
+
+
+def same_promises(one, other, within=1e-5):
+    """What is vouched for is the same, but for rounding."""
+    assert one.n.tolist() == other.n.tolist()
+    for name in ("precision", "low", "high", "recall"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), abs=within)
+    for name in ("errors", "errors_low", "errors_high"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=within)
+    assert one.notes == other.notes
 
 
 @pytest.mark.parametrize(
@@ -64,10 +78,10 @@ def test_shards_give_the_answer_of_one_machine(tmp_path, decimals, missing, wide
     given, probs = made(decimals=decimals, missing=missing)
     folder = written(tmp_path / "data", given, probs, wide=wide)
     columns = {"pred_probs": "p_*"} if wide else {}
-    sharded = audit_shards(folder, label="kind", shard_rows=900, progress=False, **columns)
+    found = audit_shards(folder, label="kind", shard_rows=900, progress=False, **columns)
     names = np.array(["ant", "bee", "cat", "dog"], dtype=object)
     labels = np.where(np.isnan(given), None, names[np.nan_to_num(given).astype(int)])
-    same(sharded, errata.audit(labels=labels, pred_probs=probs))
+    same(found, errata.audit(labels=labels, pred_probs=probs))
 
 
 def test_a_quota_that_reaches_below_the_clear_margins(tmp_path):
@@ -75,9 +89,9 @@ def test_a_quota_that_reaches_below_the_clear_margins(tmp_path):
     rng = np.random.default_rng(1)
     probs = rng.choice([[0.5, 0.5, 0, 0], [0.4, 0.4, 0.2, 0], [0.1, 0.2, 0.3, 0.4], [0.3, 0.3, 0.3, 0.1]], size=N)
     given = rng.integers(K, size=N).astype(float)
-    sharded = audit_shards(written(tmp_path / "d", given, probs), label="kind", shard_rows=1000, progress=False)
+    found = audit_shards(written(tmp_path / "d", given, probs), label="kind", shard_rows=1000, progress=False)
     names = np.array(["ant", "bee", "cat", "dog"], dtype=object)
-    same(sharded, errata.audit(labels=names[given.astype(int)], pred_probs=probs))
+    same(found, errata.audit(labels=names[given.astype(int)], pred_probs=probs))
 
 
 def test_what_is_written_holds_every_row(tmp_path):
@@ -89,8 +103,38 @@ def test_what_is_written_holds_every_row(tmp_path):
     assert parts["row"].tolist() == list(range(N))
     assert parts["issue"].sum() == ledger.issue.sum()
     assert json.loads((tmp_path / "out" / "shards.json").read_text())["rows"] == N
-    assert len(errata.Ledger.load(tmp_path / "out")) == N
+    loaded = errata.Ledger.load(tmp_path / "out")
+    assert len(loaded) == N
+    same_promises(loaded.vouched, ledger.vouched)
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_more_rows_than_are_kept_are_vouched_for_by_a_sample(tmp_path, monkeypatch):
+    """The limits are lowered; else this would take twenty million rows."""
+    given, probs = made(seed=3, missing=40)
+    folder = written(tmp_path / "data", given, probs)
+    whole = audit_shards(folder, label="kind", shard_rows=900, progress=False)
+    monkeypatch.setattr(sharded, "WHOLE", 1000)
+    monkeypatch.setattr(sharded, "THIN", 1500)
+    for module in (sharded, sharded_passes):
+        monkeypatch.setattr(module, "WORST", 800)
+    cut_off = audit_shards(folder, label="kind", shard_rows=900, out=tmp_path / "out", progress=False)
+    assert cut_off.meta["rows_in_all"] == N
+    assert cut_off.index[cut_off.order].tolist() == whole.index[whole.order][:800].tolist()
+    assert cut_off.vouched.n[-1] == N - 40
+    assert cut_off.vouched.errors == pytest.approx(whole.vouched.errors)
+    for n in (50, 400, 800, 1200, 2500, 5960):
+        told, right = cut_off.vouched.at(n), whole.vouched.at(n)
+        assert told == pytest.approx(right, rel=0.03, abs=0.01)
+    with pytest.raises(DataError, match="800 most suspicious of 6,000"):
+        random_order(errata.Ledger.load(tmp_path / "out"))
+
+
+def test_no_sample_of_rows_outgrows_its_bounds():
+    """A thousand million rows of a thousand classes: what comes back of all shards together fits into memory."""
+    assert len(sample_places(10**9, 1000)) * 1000 * 8 <= 32e6
+    assert len(sample_places(10**9, 2)) * 2 * 8 <= 32e6
+    assert sample_places(10**9, 1000)[[0, -1]].tolist() == [0, 10**9 - 1]
 
 
 def test_from_features_models_are_learned_out_of_fold(tmp_path):

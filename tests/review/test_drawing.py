@@ -278,6 +278,82 @@ def test_spans_that_fit_no_sentence_are_refused(opens, ledgers, tmp_path):
     assert opened.record.history() == []
 
 
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def area(label, corners, runs):
+    return {"label": label, "box": list(corners), "runs": runs}
+
+
+def test_areas_are_painted_into_the_mask_and_nothing_else(opens, ledgers, tmp_path):
+    folder = ledgers.masks(tmp_path)
+    ann = opens(folder).person("ann")
+    found = sheet(ann, 4)
+    assert (found["task"], found["names"], found["size"]) == ("segmentation", ["ground", "red", "blue"], [40, 30])
+    mask = np.repeat(found["mask"][::2], found["mask"][1::2]).reshape(30, 40)
+    with Image.open(tmp_path / "masks" / "04.png") as given:
+        assert (mask == np.asarray(given)).all()
+    assert found["given"] == []
+    assert found["proposed"] == [area("blue", (20, 18, 35, 28), "0 150")]
+    ring = area("red", (1, 2, 4, 5), "0 4 1 4")
+    said = draw(ann, 6, [ring, area(None, (30, 2, 32, 4), "0 4")]).json["said"]
+    assert said == "Row 6 relabelled as 12 pixels changed."
+    assert sheet(ann, 6)["own"] == [ring, area(None, (30, 2, 32, 4), "0 4")]
+    assert draw(ann, 2, [area("red", (5, 5, 15, 15), "0 100")]).json["said"] == "Row 2 kept."  # it is red already
+    outcome = apply_to_file(folder, None, tmp_path / "clean")
+    assert [(c.row, c.old, c.new) for c in outcome.provenance.changes] == [
+        (6, "ground", "red"),
+        (6, "ground", "no class (255)"),
+    ]
+    for file in (tmp_path / "masks").iterdir():
+        same = file.read_bytes() == (tmp_path / "clean" / file.name).read_bytes()
+        assert same == (file.name != "06.png")
+    with Image.open(tmp_path / "masks" / "06.png") as old, Image.open(tmp_path / "clean" / "06.png") as new:
+        expected = np.asarray(old).copy()
+        expected[2:5, 1:4], expected[2:4, 30:32] = [[1, 1, 1], [1, 0, 1], [1, 1, 1]], 255
+        assert (np.asarray(new) == expected).all()
+    again = apply_to_file(folder, None, tmp_path / "again", source=tmp_path / "clean")
+    assert again.changed == 0
+    tried = apply_to_file(folder, None, None, dry_run=True)
+    assert "@@ row 6, 06.png, 8 pixels in 1,2 to 4,5 @@" in list(tried.diff())
+
+
+def test_areas_that_fit_no_picture_are_refused(opens, ledgers, tmp_path):
+    opened = opens(ledgers.masks(tmp_path))
+    ann = opened.person("ann")
+    for shapes, said in (
+        ([area("red", (35, 2, 45, 4), "0 20")], "within 40 x 30"),
+        ([area("red", (-1, 2, 4, 4), "0 10")], "within 40 x 30"),
+        ([area("red", (0, 0, 10**12, 10**12), "0 1")], "within 40 x 30"),
+        ([area("red", (0.5, 0, 2, 2), "0 3")], "whole numbers"),
+        ('[{"label": "red", "box": [NaN, 0, 2, 2], "runs": "0 4"}]', "whole numbers"),
+        ([area("red", (0, 0, 2, 2), "0 5")], "2 x 2 pixels together"),
+        ([area("red", (0, 0, 2, 2), f"{2**62} {2**62} {2**62} {2**62} 4")], "2 x 2 pixels together"),
+        ([area("red", (0, 0, 2, 2), "9" * 5000)], "runs"),
+        ([area("red", (0, 0, 2, 2), "0 -4 8")], "2 x 2 pixels together"),
+        ([area("red", (0, 0, 2, 2), "zero")], "lengths of runs"),
+        ([area("green", (0, 0, 2, 2), "0 4")], "green"),
+        ([area(["red"], (0, 0, 2, 2), "0 4")], "one of the classes"),
+        ([box("red", 0, 0, 2, 2)], "2 x 2 pixels together"),
+        ([area("red", (0, 0, 1, 1), "0 1")] * 2000, "at most"),
+        ([{"box": [0, 0, 2, 2]}], "'label', 'box' and 'runs'"),
+    ):
+        reply = draw(ann, 4, shapes)
+        assert reply.status in (400, 404), shapes
+        assert said in reply.json["error"], (shapes, reply.json["error"])
+    assert opened.record.history() == []
+
+
+def test_two_people_who_paint_nearly_the_same_agree(opens, ledgers, tmp_path):
+    opened = opens(ledgers.masks(tmp_path), overlap=2)
+    ann, bob = opened.person("ann"), opened.person("bob")
+    for row, other in ((4, area("blue", (20, 18, 34, 28), "0 140")), (9, area("ground", (20, 18, 35, 28), "0 150"))):
+        draw(ann, row, [area("blue" if row == 4 else "red", (20, 18, 35, 28), "0 150")])
+        draw(bob, row, [other])
+    assert opened.record.table()["row"].tolist() == [4]
+    assert list(opened.record.agreement().disputed) == [9]
+
+
 # -- all --------------------------------------------------------------------------------------------------------------
 
 

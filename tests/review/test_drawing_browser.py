@@ -272,3 +272,95 @@ def test_a_name_of_a_class_is_text_and_nothing_else(browser, opens, ledgers, tmp
     assert labels(opened)[3][2]["label"] == name
     assert "owned" not in page.driver.title
     assert page.errors() == []
+
+
+@pytest.fixture
+def masks(browser, opens, ledgers, tmp_path):
+    """The page with the mask of row 4, 40 x 30 pixels, whose first line has no class."""
+    opened = opens(ledgers.masks(tmp_path), reviewer="ann")
+    return opened, browser.page(opened.port).open("/?row=4")
+
+
+def painted(opened, row=4):
+    """What a decision makes of the mask."""
+    form = opened.queue.wholes.form
+    (label,) = [d.label for d in opened.record.standing() if d.row == row]
+    return form.given(row), form.read(row, label)
+
+
+def test_a_mask_is_painted_with_the_mouse(masks):
+    opened, page = masks
+    begin(page)
+    page.press("3", "b", "[", "[", "[", "[")  # blue, with a brush of one pixel
+    drag(page, (2.5, 25.5), (8.5, 25.5))
+    page.press("o", "2")
+    drag(page, (1, 17), (1, 17))  # an outline, corner by corner
+    drag(page, (7, 17), (7, 17))
+    drag(page, (7, 22), (7, 22))
+    drag(page, (1, 22), (1, 22))
+    page.press(ENTER)
+    assert page.one("#draw-said").text == "30 pixels: red"
+    page.press("f", "1")
+    drag(page, (10, 10), (10, 10))  # the red square becomes ground
+    assert page.one("#draw-said").text == "100 pixels: ground"
+    page.press("u", "y", "4")  # no class
+    drag(page, (37, 0.5), (37, 0.5))  # what has none stays as it is
+    assert page.one("#draw-said").text == "Nothing changes."
+    page.one("#draw-save").click()
+    page.until(lambda: page.row != "4")
+    given, new = painted(opened)
+    expected = given.copy()
+    expected[18:28, 20:35] = 2  # as proposed
+    expected[25, 2:9] = 2
+    expected[17:22, 1:7] = 1
+    expected[5:15, 5:15] = 0
+    assert (new == expected).all()
+    assert page.errors() == []
+
+
+def test_a_mask_is_painted_with_keys_alone(masks):
+    opened, page = masks
+    begin(page)
+    page.one("#draw-given").click()
+    page.press("[" * 4, "3")
+    page.press(RIGHT)  # the cross appears in the middle
+    assert page.one("#draw-said").text == "20, 15: ground"
+    press_with(page, "\ue009", UP)  # ten pixels
+    assert page.one("#draw-said").text == "20, 5: ground"
+    page.press(" ")
+    press_with(page, SHIFT, RIGHT * 3 + DOWN)
+    page.press("u")  # the whole way was one step
+    press_with(page, SHIFT, RIGHT * 3 + DOWN)
+    page.press("o", "2", RIGHT * 4, " ", RIGHT * 4, " ", DOWN * 4, " ", LEFT * 4, " ", ENTER)
+    page.press(ENTER)
+    page.until(lambda: page.row != "4")
+    given, new = painted(opened)
+    expected = given.copy()
+    expected[5, 20] = expected[6, 23:27] = expected[7, 26] = 2  # the cross went on from where it was
+    expected[7:11, 30:34] = 1
+    assert (new == expected).all()
+    assert page.errors() == []
+
+
+def test_a_mask_is_painted_with_a_finger_and_shown_again(masks, phone):
+    opened, page = masks
+    begin(page)
+    page.one("#draw-chips button:nth-child(3)").click()
+    page.one("#draw-tools button:nth-child(2)").click()  # an outline, in one go
+    board = page.one("#draw-board").rect
+    scale = board["width"] / 40
+    ring = [(2, 17), (9, 17), (9, 20), (9, 24), (5, 24), (2, 24), (2, 20)]
+    at = [(board["x"] + x * scale, board["y"] + y * scale) for x, y in ring]
+    fingers(page, "touchStart", at[0])
+    for place in at[1:]:
+        fingers(page, "touchMove", place)
+    fingers(page, "touchEnd")
+    assert page.one("#draw-said").text == "49 pixels: blue"
+    page.one("#draw-save").click()
+    page.until(lambda: page.row != "4")
+    given, new = painted(opened)
+    assert (new[17:24, 2:9] == 2).all()
+    assert int((given != new).sum()) == 49 + 150
+    page.open("/?row=4")
+    assert "199 pixels changed" in page.one(".panel").text
+    assert page.errors() == []

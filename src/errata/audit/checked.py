@@ -44,6 +44,11 @@ def random_order(ledger: Ledger, seed: int = 0) -> np.ndarray:
 
     It is the order of ``errata queue DIR --rule random --seed SEED``.
 
+    Raises
+    ------
+    DataError
+        for the ledger of an audit in shards that holds only the worst rows
+
     Examples
     --------
     >>> ledger = Ledger([0, 1, -1, 0], [0, 0, 0, 0], [0.9, 0.4, np.nan, 0.8], classes=["a", "b"])
@@ -52,6 +57,12 @@ def random_order(ledger: Ledger, seed: int = 0) -> np.ndarray:
     """
     from errata.scores.query import random_score
 
+    rows = int(ledger.meta.get("rows_in_all", len(ledger)))
+    if rows > len(ledger):
+        raise DataError(
+            f"This ledger holds the {len(ledger):,} most suspicious of {rows:,} rows, so rows drawn at random from it "
+            "say nothing of the others. Draw some from all rows into a file of their own, audit that, and check it."
+        )
     labelled = np.flatnonzero(ledger.given != MISSING)
     return labelled[np.argsort(-random_score(len(labelled), seed=seed), kind="stable")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,16 @@ from errata.audit.progress import Show
 from errata.audit.vouching import vouched_for
 from errata.labels import MISSING, ClassLabels
 from errata.ledger import Ledger
-from errata.scores.ensemble import like, rank_average
+from errata.scores.ensemble import like, mixture_share, rank_average
 
-__all__ = ["Opinion", "as_opinion", "audit", "by_neighbours", "combine", "weight_of"]
+__all__ = ["Opinion", "as_opinion", "audit", "by_neighbours", "combine", "from_signals", "weighed"]
 
 
 SELF_CONFIDENCE = 0.75
 """The share of self-confidence in confident learning's places; the margin has the rest."""
 
-SECOND = 0.5
-"""Neighbours count half: they look at the same rows as the models do, with less judgement."""
+FLOOR = 0.05
+"""Votes beside those of the neighbours, shared by all classes: nobody's label has probability 0."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Opinion:
     name : of the method; its places become the column ``<name>_place``
     ledger : its own
     score : (N,) rising with the trust, NaN without a label; by default the ledger's trust
-    weight : of its places in the average, 0 or more; see ``weight_of``
+    weight : of its places in the average, 0 or more; see ``weighed``
     """
 
     name: str
@@ -97,9 +97,9 @@ def audit(
     how = {"folds": folds, "seed": seed, "progress": progress, "groups": groups, "jobs": jobs, "out": out}
     twice = not network if second_pass is None else second_pass
     opinions, found = _confident(data, labels, predictor, twice, how)
-    opinions.append(_alike(data, labels, predictor, embeddings, seed, device, how))
+    opinions = weighed([*opinions, by_neighbours(_alike(data, labels, predictor, embeddings, seed, device, how))])
     if network:
-        opinions.append(_learning(data, model, seed, device, progress, training, opinions[0].weight))
+        opinions.append(_learning(data, model, seed, device, progress, training))
     ledger = combine(labels, opinions, index=data.rows)
     ledger.meta.update({**data.origin, "kind": data.kind, "model": predictor.description, "folds": folds, "seed": seed})
     ledger.meta.update({"probabilities": found.description, "notes": found.notes})
@@ -130,7 +130,7 @@ def from_signals(
         as_opinion("confident", confident(labels, pred_probs, index=index)),
         by_neighbours(by_likeness.neighbours(labels, x, seed=seed, index=index)),
     ]
-    return combine(labels, opinions, index=index)
+    return vouched_for(combine(labels, weighed(opinions), index=index), pred_probs)
 
 
 def combine(labels: ClassLabels, opinions: list[Opinion], *, index: np.ndarray | None = None) -> Ledger:
@@ -211,37 +211,36 @@ def _confident(
 
 
 def as_opinion(name: str, ledger: Ledger) -> Opinion:
-    """The opinion of ``errata.audit.confident.confident``, with the weight it deserves.
+    """The opinion of ``errata.audit.confident.confident``.
 
     Self-confidence sees what belongs to no class, the margin what belongs to another one. People's mistakes are rather
     of the first kind, heavy noise of the second; both count.
     """
     scores = [ledger.columns["self_confidence"], ledger.columns["normalized_margin"]]
-    score = rank_average(scores, (SELF_CONFIDENCE, 1.0 - SELF_CONFIDENCE))
-    return Opinion(name, ledger, score, weight_of(ledger, ledger.columns["normalized_margin"]))
+    return Opinion(name, ledger, rank_average(scores, (SELF_CONFIDENCE, 1.0 - SELF_CONFIDENCE)))
 
 
 def by_neighbours(ledger: Ledger) -> Opinion:
-    """The opinion of ``errata.audit.neighbours.neighbours``, with the weight it deserves."""
-    return Opinion("neighbours", ledger, weight=SECOND * weight_of(ledger, ledger.columns["neighbour_margin"]))
+    """The opinion of ``errata.audit.neighbours.neighbours``."""
+    return Opinion("neighbours", ledger)
 
 
-def weight_of(ledger: Ledger, margin: np.ndarray) -> float:
-    """How much a method's places count: the log-odds of its predictions, made without a row's own label, being given.
+def weighed(opinions: list[Opinion]) -> list[Opinion]:
+    """How much the places of the first pass and of the neighbours count, together as much as any further training.
 
-    A method that foretells the labels badly, as neighbours do in a poor embedding, knows little of their errors either.
-    These are the weights with which opinions of independent judges of different skill are best added up, and those of
-    boosting with K classes (Zhu et al. 2009, SAMME); never below 0, which is a guess.
+    Both look at the same rows with the same labels, so they share one vote: as much of it is the neighbours' as they
+    have in the mixture of both methods' predictions that makes the given labels most probable. Where the probabilities
+    are those of a good network and the embedding is poor, that is next to nothing.
 
     Parameters
     ----------
-    ledger : of the method
-    margin : (N,) in [0, 1], above one half where the given label leads
+    opinions : the first is confident learning's, the last is the neighbours'
     """
-    known = ~np.isnan(margin)
-    n, classes = int(known.sum()), max(2, len(ledger.classes))
-    right = min(float((margin[known] > 0.5).mean()), 1.0 - 0.5 / max(1, n)) if n else 0.0
-    return max(0.0, float(np.log(max(right, 1e-12) / (1.0 - right)) + np.log(classes - 1)))
+    first, near = opinions[0], opinions[-1]
+    votes = near.ledger.columns["agreement"].astype(np.float64)
+    classes = max(2, len(first.ledger.classes))
+    share = mixture_share(first.ledger.columns["self_confidence"], (votes + FLOOR / classes) / (1.0 + FLOOR))
+    return [replace(first, weight=share), *opinions[1:-1], replace(near, weight=1.0 - share)]
 
 
 def _alike(
@@ -252,16 +251,14 @@ def _alike(
     seed: int,
     device: str,
     how: Mapping[str, Any],
-) -> Opinion:
+) -> Ledger:
     made = getattr(predictor, "embeddings", None)
     if made is not None:
         fold = folds_of(labels, how["folds"], seed, how["groups"])
-        ledger = by_likeness.neighbours(labels, _centred(made, fold), within=fold, seed=seed, index=data.rows)
-    else:
-        plain = "auto" if data.kind != "image" else "pca"
-        x, within, _ = by_likeness.embedded(data, plain, embeddings, seed, device, lambda _: None, {})
-        ledger = by_likeness.neighbours(labels, x, within=within, seed=seed, index=data.rows)
-    return by_neighbours(ledger)
+        return by_likeness.neighbours(labels, _centred(made, fold), within=fold, seed=seed, index=data.rows)
+    plain = "auto" if data.kind != "image" else "pca"
+    x, within, _ = by_likeness.embedded(data, plain, embeddings, seed, device, lambda _: None, {})
+    return by_likeness.neighbours(labels, x, within=within, seed=seed, index=data.rows)
 
 
 def _centred(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -271,11 +268,9 @@ def _centred(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
     return found
 
 
-def _learning(
-    data: Any, model: Any, seed: int, device: str, progress: Show, training: Mapping[str, Any], weight: float
-) -> Opinion:
-    """The same network watched; its own predictions are no test of it, so it weighs what its cross-validation does."""
+def _learning(data: Any, model: Any, seed: int, device: str, progress: Show, training: Mapping[str, Any]) -> Opinion:
+    """The same network watched while it trains."""
     from errata.audit import dynamics
 
     ledger = dynamics.audit(data, model=model, seed=seed, device=device, progress=progress, **training)
-    return Opinion("dynamics", ledger, ledger.columns["learning_margin"], weight)
+    return Opinion("dynamics", ledger, ledger.columns["learning_margin"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit.shards import read_rows
 from errata.errors import DataError, ErrataError
 from errata.ledger import Ledger
 from errata.storage import atomic, source_path
@@ -41,12 +42,15 @@ def data_of(ledger: Ledger, folder: Path | None = None, label: str | None = None
     if ledger.kind.names:
         return None  # its source has other rows (opinions), and nothing of what these are
     about = {**_description(folder), **ledger.meta}
-    place = source_path(about, folder)
-    if place is None:
-        return None
     own = about.get("label") if isinstance(about.get("label"), str) else None
-    reading = dict(about["reading"]) if isinstance(about.get("reading"), dict) else {}
-    data = read(place, own if own is not None and not place.is_dir() else None, **reading)
+    if "shards" in about:
+        place, data = str(about["source"]), read_rows(about)
+    else:
+        path = source_path(about, folder)
+        if path is None:
+            return None
+        reading = dict(about["reading"]) if isinstance(about.get("reading"), dict) else {}
+        place, data = str(path), read(path, own if own is not None and not path.is_dir() else None, **reading)
     where = np.searchsorted(data.rows, ledger.index)
     found = where < len(data)
     found[found] = data.rows[where[found]] == ledger.index[found]

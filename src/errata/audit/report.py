@@ -76,6 +76,8 @@ def render(ledger: Ledger) -> str:
         about=_about(ledger),
         head=_headline(ledger, classed),
         vouched=sections.vouched(ledger),
+        held_out=sections.held_out(ledger),
+        trained="epochs" in ledger.meta and "hyperparameters" in ledger.meta,
         curve=figures.precision_curve(ledger),
         steps=_steps(ledger),
         findings=sections.findings(ledger),

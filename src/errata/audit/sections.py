@@ -13,7 +13,7 @@ from errata.ledger import PARTS, UNSEEN
 if TYPE_CHECKING:
     from errata.ledger import Ledger
 
-__all__ = ["annotators", "findings", "parts", "parts_by_class", "vouched"]
+__all__ = ["annotators", "findings", "held_out", "parts", "parts_by_class", "vouched"]
 
 PROMISE = 0.9
 """The share of wrong labels for which the report says how far down the list it holds."""
@@ -61,6 +61,16 @@ def vouched(ledger: Ledger) -> dict[str, Any] | None:
         "at_promise": v.at(max(1, promised)),
         "steps": [{"n": n, **v.at(n)} for n in shown],
     }
+
+
+def held_out(ledger: Ledger) -> dict[str, float] | None:
+    """How many labels are wrong by the rows that a training held out: about, at least, at most."""
+    told = ledger.meta.get("held_out")
+    if not isinstance(told, dict):
+        return None
+    labelled = int((ledger.given >= 0).sum())
+    counts = {"about": told["share"], "low": told["low"], "high": told["high"]}
+    return {"rows": int(told["rows"]), **{name: labelled * float(share) for name, share in counts.items()}}
 
 
 def findings(ledger: Ledger) -> list[dict[str, Any]]:

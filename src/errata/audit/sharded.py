@@ -5,7 +5,8 @@ Each pass maps a small function over the shards and adds up what comes back, whi
 1. the labels' names (unless they are given);
 2. for features: a sample, from which a model per fold is made (given probabilities skip this);
 3. per class the number of labels and the sum of their self-confidence: the thresholds;
-4. the confident counts, and the rows that the model's sharpness is told from: the joint, and the quotas of pruning;
+4. the confident counts, and an even sample of rows, of which the model's sharpness, and what vouches for the list, are
+   told: the joint, and the quotas of pruning;
 5. per pair of classes how many margins lie in each of some thousand bins: in which bin each quota ends;
 6. the margins within these bins, counted by value and shard: where exactly, and which of equal margins are in;
 7. and 8. the same over all rows for those pairs alone whose quota reaches below the clear margins, if there are any;
@@ -14,7 +15,8 @@ Each pass maps a small function over the shards and adds up what comes back, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +26,26 @@ import numpy as np
 
 from errata.audit.engines import Engine, engine_named
 from errata.audit.progress import Progress, Show
-from errata.audit.sharded_passes import CLEAR, WORST, Ends, Plan, bins, labels, pairs, sums, within, write
+from errata.audit.sharded_passes import (
+    CLEAR,
+    WORST,
+    Ends,
+    Plan,
+    Sampled,
+    Written,
+    bins,
+    key_of,
+    labels,
+    pairs,
+    sums,
+    within,
+    write,
+)
 from errata.audit.shards import SHARD_ROWS, Shard, columns_of, cut, find_files
 from errata.audit.trust import SAMPLE, sharpness, shift_for
+from errata.audit.vouching import Listed, sample_places, vouch_list
 from errata.errors import DataError
+from errata.labels import MISSING
 from errata.ledger import Ledger, Noise
 from errata.scores.counts import at_least_one_correct, calibrate, prune_quota
 from errata.storage import make_folder, write_json
@@ -35,6 +53,7 @@ from errata.storage import make_folder, write_json
 __all__ = ["audit_shards"]
 
 WHOLE = 20_000_000  # up to so many rows it holds all
+THIN = 400_000  # rows that stand for those of a longer list beyond its worst
 _PASSES = 7
 
 
@@ -72,7 +91,8 @@ def audit_shards(
     -------
     Ledger
         of all rows up to 20 million, else of the 100,000 worst; its index is the row among all files in sorted order.
-        Issues, noise, proposals and trust are those of ``errata.audit`` on the same probabilities.
+        Issues, noise, proposals, trust and what is vouched for are those of ``errata.audit`` on the same
+        probabilities; of more than 20 million rows, the precision beyond the worst is told from a sample of them.
 
     Raises
     ------
@@ -91,7 +111,14 @@ def audit_shards(
             from errata.audit.sharded_models import learn
 
             plan = replace(plan, folds=learn(passes.over, plan.columns, shards, folds, seed))
-        return _audit(passes, plan, Path(out) if out is not None else None, str(source))
+        return _audit(passes, plan, Path(out) if out is not None else None, _about(str(source), plan))
+
+
+def _about(source: str, plan: Plan) -> dict[str, Any]:
+    """What the ledger tells of where it came from; of the columns those that nobody wants to read."""
+    left_out = plan.columns.values if plan.folds is None or len(plan.columns.values) == 1 else ()
+    where = {} if "://" in source else {"source_path": os.path.abspath(os.path.expanduser(source))}
+    return {"source": source, **where, "label": plan.columns.label, "shards": {"left_out": list(left_out)}}
 
 
 class _Passes:
@@ -109,17 +136,23 @@ class _Passes:
         return found
 
 
-def _audit(passes: _Passes, plan: Plan, out: Path | None, source: str) -> Ledger:
+def _audit(passes: _Passes, plan: Plan, out: Path | None, about: Mapping[str, Any]) -> Ledger:
     own, counts, labelled = (np.array(column) for column in zip(*passes.over(sums, plan)))
     counts, own = counts.sum(0), own.sum(0)
     if np.count_nonzero(counts) < 2:
-        raise DataError(f"Expected labels of at least two classes in {source}; found {np.count_nonzero(counts)}.")
+        raise DataError(
+            f"Expected labels of at least two classes in {about['source']}; found {np.count_nonzero(counts)}."
+        )
     means = np.divide(own, counts, out=np.full(len(counts), np.inf), where=counts > 0)
-    plan = replace(plan, thresholds=np.maximum(means, 2e-6), sample=_positions(labelled, len(counts)))
-    counted, codes, probs = zip(*passes.over(pairs, plan, np.concatenate([[0], np.cumsum(labelled)])))
+    places = sample_places(int(labelled.sum()), len(counts))
+    samples = (_sharpness_places(int(labelled.sum()), len(counts)), places)
+    plan = replace(plan, thresholds=np.maximum(means, 2e-6), samples=samples)
+    starts = np.concatenate([[0], np.cumsum(labelled)])
+    counted, sampled = zip(*passes.over(pairs, plan, starts))
     joint = calibrate(at_least_one_correct(np.sum(counted, axis=0)), counts)
     noise = Noise((joint / joint.sum()).T)
-    plan = replace(plan, slope=sharpness(np.concatenate(codes), np.concatenate(probs)))
+    for_slope, for_vouching = (_together(parts) for parts in zip(*sampled))
+    plan = replace(plan, slope=sharpness(*for_slope), samples=())
     wanted = prune_quota(joint)
     np.fill_diagonal(wanted, 0)
     ends, scores = _quota_ends(passes, plan, wanted, least=CLEAR)
@@ -131,8 +164,16 @@ def _audit(passes: _Passes, plan: Plan, out: Path | None, source: str) -> Ledger
     if out is not None:
         make_folder(out / "ledger")
     total = sum(shard.rows for shard in passes.shards)
-    parts = passes.over(write, plan, ends, below, shift, out, total <= WHOLE)
-    return _assemble(parts, plan, noise, out, source, total)
+    thin = None if total <= WHOLE else (_even(int(starts[-1]), THIN), starts)
+    parts = passes.over(write, plan, ends, below, shift, out, thin)
+    ledger = _assemble(parts, plan, noise, about, total)
+    listed = _listed(ledger, [part.thin for part in parts if part.thin is not None], int(starts[-1]))
+    ledger.vouched = vouch_list(listed, *for_vouching, joint_rate=noise.rate, slope=plan.slope)
+    if out is not None:
+        ledger.save(out)
+        told = {"rows": total, "issues": ledger.meta["issues_in_all"], "noise_rate": noise.rate, "parts": len(parts)}
+        write_json(out / "shards.json", told)
+    return ledger
 
 
 # -- what is made of it here ------------------------------------------------------------------------------------------
@@ -145,13 +186,41 @@ def _class_names(passes: _Passes, label: str) -> list[Any]:
     return sorted(names, key=int) if whole else names
 
 
-def _positions(labelled: np.ndarray, classes: int) -> np.ndarray:
+def _sharpness_places(labelled: int, classes: int) -> np.ndarray:
     """Places among the labelled rows of those that ``sharpness`` would look at."""
     from errata.audit.trust import LEAST_SAMPLE, SAMPLE_VALUES
 
-    total = int(labelled.sum())
-    most = int(np.clip(SAMPLE_VALUES // classes, LEAST_SAMPLE, SAMPLE))
+    return _even(labelled, int(np.clip(SAMPLE_VALUES // classes, LEAST_SAMPLE, SAMPLE)))
+
+
+def _even(total: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, total - 1, min(most, total)).astype(np.int64))
+
+
+def _together(parts: Sequence[Sampled]) -> Sampled:
+    codes, probs = zip(*parts)
+    return np.concatenate(codes), np.concatenate(probs)
+
+
+def _listed(ledger: Ledger, thin: Sequence[dict[str, np.ndarray]], labelled: int) -> Listed:
+    """The list: of all rows, or of the worst and an even sample of the others."""
+    order = ledger.order[: int((ledger.given != MISSING).sum())]
+    score, codes = ledger.columns["self_confidence"][order], ledger.given[order]
+    against = ledger.columns["normalized_margin"][order] < 0.5
+    if not thin:
+        return Listed(score, codes, against)
+    some = {name: np.concatenate([part[name] for part in thin]) for name in thin[0]}
+    key = key_of(some)
+    later = np.argsort(key, kind="stable")
+    later = later[~np.isin(some["row"][later], ledger.index)]
+    each = (labelled - len(order)) / max(1, len(later))
+    stands = np.concatenate([np.ones(len(order)), np.full(len(later), each)])
+    return Listed(
+        np.concatenate([score, some["self_confidence"][later]]),
+        np.concatenate([codes, some["given"][later]]),
+        np.concatenate([against, some["normalized_margin"][later] < 0.5]),
+        stands,
+    )
 
 
 def _quota_ends(passes: _Passes, plan: Plan, wanted: np.ndarray, *, least: float) -> tuple[Ends, np.ndarray]:
@@ -191,24 +260,19 @@ def _last(quota: np.ndarray, pair: np.ndarray, key: np.ndarray, count: np.ndarra
     return last, above
 
 
-def _assemble(
-    parts: list[dict[str, np.ndarray]], plan: Plan, noise: Noise, out: Path | None, source: str, total: int
-) -> Ledger:
-    issues = sum(int(part["issues"][0] if "issues" in part else part["issue"].sum()) for part in parts)
-    names = [name for name in parts[0] if name != "issues"]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    if "issues" in parts[0]:
-        order = np.argsort(columns["trust"] + np.where(columns["issue"], 0, 2), kind="stable")[:WORST]
+def _assemble(parts: Sequence[Written], plan: Plan, noise: Noise, about: Mapping[str, Any], total: int) -> Ledger:
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    if parts[0].thin is not None:
+        order = np.argsort(key_of(columns), kind="stable")[:WORST]
         columns = {name: values[np.sort(order)] for name, values in columns.items()}
     meta = {
         "method": "confident",
         "rule": "prune_by_noise_rate",
-        "source": source,
-        "label": plan.columns.label,
+        **about,
         "rows_in_all": total,
-        "issues_in_all": issues,
+        "issues_in_all": sum(part.issues for part in parts),
     }
-    ledger = Ledger(
+    return Ledger(
         columns.pop("given"),
         columns.pop("proposed"),
         columns.pop("trust"),
@@ -219,9 +283,3 @@ def _assemble(
         columns=columns,
         meta=meta,
     )
-    if out is not None:
-        ledger.save(out)
-        write_json(
-            out / "shards.json", {"rows": total, "issues": issues, "noise_rate": noise.rate, "parts": len(parts)}
-        )
-    return ledger

@@ -16,7 +16,21 @@ from errata.scores.blocks import BlockReader
 from errata.scores.evidence import Evidence, confident_class, count_pairs, gather
 from errata.storage import atomic
 
-__all__ = ["CLEAR", "WORST", "Ends", "Plan", "bins", "labels", "pairs", "sums", "within", "write"]
+__all__ = [
+    "CLEAR",
+    "WORST",
+    "Ends",
+    "Plan",
+    "Sampled",
+    "Written",
+    "bins",
+    "key_of",
+    "labels",
+    "pairs",
+    "sums",
+    "within",
+    "write",
+]
 
 CLEAR = 3e-6  # above this, a margin belongs to a row that is predicted otherwise, whatever the rounding
 WORST = 100_000  # rows of the ledger that is returned where there are more than fit
@@ -29,7 +43,7 @@ class Plan:
     columns: Columns
     folds: Any = None
     thresholds: np.ndarray = field(default_factory=lambda: np.empty(0))
-    sample: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    samples: tuple[np.ndarray, ...] = ()  # of places among the labelled rows: for the sharpness, and for vouching
     slope: float = 1.0
 
     def read(self, shard: Shard) -> tuple[np.ndarray, BlockReader, Evidence]:
@@ -57,12 +71,25 @@ def sums(plan: Plan, shard: Shard) -> tuple[np.ndarray, np.ndarray, int]:
     return total, evidence.counts, int(known.sum())
 
 
-def pairs(plan: Plan, starts: np.ndarray, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Sampled = tuple[np.ndarray, np.ndarray]
+"""(n,) given labels and (n, K) probabilities of some rows."""
+
+
+def pairs(plan: Plan, starts: np.ndarray, shard: Shard) -> tuple[np.ndarray, list[Sampled]]:
     codes, reader, evidence = plan.read(shard)
     counted = confident_class(reader, evidence, plan.thresholds)
-    own = plan.sample[(plan.sample >= starts[shard.number]) & (plan.sample < starts[shard.number + 1])]
-    rows = np.flatnonzero(codes >= 0)[own - starts[shard.number]]
-    return count_pairs(evidence.given, counted, reader.num_classes), codes[rows], np.asarray(reader.array[rows])
+    labelled = np.flatnonzero(codes >= 0)
+    found = []
+    for places in plan.samples:
+        rows = labelled[_here(places, starts, shard)]
+        found.append((codes[rows], np.asarray(reader.array[rows])))
+    return count_pairs(evidence.given, counted, reader.num_classes), found
+
+
+def _here(places: np.ndarray, starts: np.ndarray, shard: Shard) -> np.ndarray:
+    """Of places among all labelled rows those within the shard, counted from its first."""
+    first, last = np.searchsorted(places, starts[shard.number : shard.number + 2])
+    return places[first:last] - starts[shard.number]
 
 
 def _margins_of(
@@ -143,9 +170,32 @@ class Ends:
         return flagged
 
 
+@dataclass(frozen=True)
+class Written:
+    """What comes back of a shard whose part of the ledger is written.
+
+    Parameters
+    ----------
+    columns : of all its rows; or, of data too large for that, of its worst
+    issues : how many there are among all its rows
+    thin : the same columns of the shard's share of an even sample of all labelled rows, where not all come back
+    """
+
+    columns: dict[str, np.ndarray]
+    issues: int
+    thin: dict[str, np.ndarray] | None = None
+
+
 def write(
-    plan: Plan, ends: Ends, below: Ends | None, shift: float, out: Path | None, whole: bool, shard: Shard
-) -> dict[str, np.ndarray]:
+    plan: Plan,
+    ends: Ends,
+    below: Ends | None,
+    shift: float,
+    out: Path | None,
+    thin: tuple[np.ndarray, np.ndarray] | None,
+    shard: Shard,
+) -> Written:
+    """Write the shard's part of the ledger; ``thin``: of too many rows, the sample's places and the shards' starts."""
     codes, reader, evidence = plan.read(shard)
     issue = ends.flag(reader, evidence, shard.number)
     if below is not None:
@@ -161,14 +211,26 @@ def write(
         "trust": with_shift(own, plan.slope, shift),
         "issue": issue,
         "self_confidence": own.astype(np.float32),
+        "normalized_margin": ((own - rival + 1) / 2).astype(np.float32),
         "proposed_probability": np.where(proposed == codes, own, np.maximum(rival, evidence.own)).astype(np.float32),
     }
     if out is not None:
         _write_part(part, plan, out / "ledger" / f"part-{shard.number:06d}.parquet")
-    if whole:
-        return part
-    worst = np.argsort(np.where(codes >= 0, part["trust"] + np.where(issue, 0, 2), np.inf), kind="stable")[:WORST]
-    return {name: values[worst] for name, values in part.items()} | {"issues": np.array([issue.sum()])}
+    if thin is None:
+        return Written(part, int(issue.sum()))
+    worst = np.argsort(key_of(part), kind="stable")[:WORST]
+    some = np.flatnonzero(codes >= 0)[_here(*thin, shard)]
+    return Written(_rows_of(part, worst), int(issue.sum()), _rows_of(part, some))
+
+
+def key_of(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """(n,) what the list is ordered by: issues first, each by rising trust; rows without a label at the end."""
+    key = columns["trust"] + np.where(columns["issue"], 0, 2).astype(np.float32)
+    return np.where(columns["given"] == MISSING, np.float32(np.inf), key)
+
+
+def _rows_of(columns: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[rows] for name, values in columns.items()}
 
 
 def _write_part(part: dict[str, np.ndarray], plan: Plan, file: Path) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from errata.errors import DataError, UnknownNameError
 from errata.labels import MISSING
 
-__all__ = ["Columns", "Shard", "columns_of", "cut", "find_files"]
+if TYPE_CHECKING:
+    from errata.data import Data
+
+__all__ = ["Columns", "Shard", "columns_of", "cut", "find_files", "read_rows"]
 
 SHARD_ROWS = 1_000_000
 """Rows per shard at most, unless one row group has more."""
+
+MOST_SHOWN = 1_000_000
+"""Rows up to which what they hold is read at once, for a review or a queue."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,44 @@ def columns_of(path: str, label: str | None, values: str | Sequence[str] | None)
     if name not in names:
         raise UnknownNameError("column", name, names, f"It is looked for in {path}.")
     return Columns(name, tuple(n for n in chosen if n != name))
+
+
+def read_rows(about: Mapping[str, Any]) -> Data:
+    """What the rows of an audit in shards hold besides their probabilities.
+
+    Parameters
+    ----------
+    about : the ledger's ``meta``
+
+    Raises
+    ------
+    DataError
+        where the files are gone, are other ones, or hold too many rows to be read at once
+    """
+    import pyarrow as pa
+
+    from errata.data import read
+
+    rows, told = int(about["rows_in_all"]), about["shards"]
+    if rows > MOST_SHOWN:
+        raise DataError(
+            f"{rows:,} rows in shards are too many to be read at once ({MOST_SHOWN:,} at most). Row numbers count the "
+            "rows of all files, in the order of their names."
+        )
+    own, absolute = str(about["source"]), about.get("source_path")
+    try:
+        files = find_files(str(absolute or own))
+    except DataError:
+        files = find_files(own)
+    parts = []
+    for path in files:
+        with _open(path) as file:
+            names = [name for name in file.schema_arrow.names if name not in told["left_out"]]
+            parts.append(file.read(columns=names))
+    table = pa.concat_tables(parts, promote_options="permissive")
+    if table.num_rows != rows:
+        raise DataError(f"{own} has changed since the ledger was made: it has {table.num_rows:,} rows, not {rows:,}.")
+    return read(table.to_pandas(), about["label"])
 
 
 def _open(path: str) -> Any:

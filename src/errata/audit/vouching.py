@@ -19,8 +19,9 @@ chances add up to the number of right labels; the mean over the head of the list
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
 flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
-At the upper end stand the larger share and sharper odds. Each end is widened by the sampling error. How far to flatten
-was chosen on data with known errors, and is no law.
+At the upper end stand the larger share and sharper odds, or, where that is more, all labels that the model contradicts:
+nothing in the labels says that a contradicted one is right. Each end is widened by the sampling error. How far to
+flatten was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
@@ -33,14 +34,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errata.audit.trust import sharpness, shifted_odds
+from errata.audit.trust import logit_counts, sharpness, shift_for, with_shift
 from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["Planted", "confident_share", "plant", "vouch", "vouched_for"]
+__all__ = [
+    "Listed",
+    "Planted",
+    "confident_share",
+    "contradicted",
+    "plant",
+    "sample_places",
+    "vouch",
+    "vouch_list",
+    "vouched_for",
+]
 
 LENGTHS = 160  # at most so many lengths of the list are told
+AT_ONCE = 65_536  # rows whose probabilities are looked at together
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
 SUREST = 0.2  # share of a class's rows that the model is surest of
 LEAST_ROWS = 20
@@ -102,22 +114,68 @@ def vouch(
     if len(listed) < LEAST_LABELS:
         return None
     own = pred_probs[np.arange(len(codes)), codes] if own is None else own
-    rows = _sample(codes, pred_probs.shape[1])
-    sample, given = np.asarray(pred_probs[rows], dtype=np.float64), codes[rows]
+    labelled = np.flatnonzero(codes != MISSING)
+    rows = labelled[sample_places(len(labelled), pred_probs.shape[1])]
+    found = Listed(own[listed].astype(np.float32), codes[listed], contradicted(codes, pred_probs)[listed])
+    return vouch_list(found, codes[rows], pred_probs[rows], joint_rate=joint_rate, slope=sharpness(codes, pred_probs))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The list of suspicious rows, the most suspicious first; of a long one, an even sample stands for the later rows.
+
+    Parameters
+    ----------
+    score : (M,) float32, the probabilities of the given labels
+    codes : (M,) given labels in [0, K)
+    against : (M,) bool, the model finds another class more probable
+    stands : (M,) for how many rows each stands; by default each for itself
+    """
+
+    score: np.ndarray
+    codes: np.ndarray
+    against: np.ndarray
+    stands: np.ndarray | None = None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(M,) float64, how many rows each stands for."""
+        return np.ones(len(self.score)) if self.stands is None else np.asarray(self.stands, dtype=np.float64)
+
+
+def vouch_list(
+    listed: Listed, given: np.ndarray, sample: np.ndarray, *, joint_rate: float, slope: float
+) -> Vouched | None:
+    """``vouch`` of what it needs of all rows: the list, and a sample of the rows with all their probabilities.
+
+    Parameters
+    ----------
+    listed : the rows with labels
+    given, sample : (n,) labels and (n, K) out-of-sample probabilities of rows at ``sample_places``
+    joint_rate : share of wrong labels that the confident joint estimates
+    slope : the probabilities' ``sharpness``
+    """
+    score, rows = listed.score, listed.rows
+    total = round(float(rows.sum()))
+    if total < LEAST_LABELS:
+        return None
+    sample = np.asarray(sample, dtype=np.float64)
     share, transition = confident_share(given, sample)
     planted = plant(given, sample, transition)
     best, least, most, settled = _rates(joint_rate, share, planted.share, float((sample.argmax(1) != given).mean()))
     strength = planted.strength(least)
-    slope = sharpness(codes, pred_probs)
-    n = _lengths(len(listed))
-    score = own[listed].astype(np.float32)
-    precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0))[n - 1]
+    at = _lengths(len(score)) - 1
+    n = np.cumsum(rows)[at].round().astype(np.int64)
+    precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0), rows)[at]
     weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
     share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
-    low = _heads(fair(score, codes[listed]), share_low, FLATTER * strength * min(slope, 1.0))[n - 1]
-    high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0))[n - 1])
+    low = _heads(fair(score, listed.codes, rows), share_low, FLATTER * strength * min(slope, 1.0), rows)[at]
+    high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0), rows)[at])
+    against = np.cumsum(listed.against * rows)
+    high = np.maximum(high, against[at] / n)
     low = np.minimum(low, precision)
-    errors = best * len(listed)
+    errors = best * total
+    errors_high = MORE * most * total + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * total))
     found = precision * n
     return Vouched(
         n,
@@ -127,8 +185,8 @@ def vouch(
         np.clip(found / max(errors, 1e-9), 0.0, 1.0),
         np.maximum(errors - found, 0.0),
         errors,
-        errors_low=FEWER * strength * least * len(listed),
-        errors_high=MORE * most * len(listed) + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * len(listed))),
+        errors_low=FEWER * strength * least * total,
+        errors_high=max(errors_high, float(against[-1])),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
 
@@ -144,6 +202,21 @@ def vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
     own = ledger.columns["self_confidence"]
     ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
     return ledger
+
+
+def contradicted(codes: np.ndarray, pred_probs: np.ndarray) -> np.ndarray:
+    """(N,) bool, the labelled rows of which the model finds another class more probable.
+
+    Examples
+    --------
+    >>> contradicted(np.array([0, 0, -1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8]]))
+    array([False,  True, False])
+    """
+    found = np.zeros(len(codes), dtype=bool)
+    for start in range(0, len(codes), AT_ONCE):
+        part, given = pred_probs[start : start + AT_ONCE], codes[start : start + AT_ONCE]
+        found[start : start + AT_ONCE] = part.max(axis=1) > part[np.arange(len(given)), given]
+    return found & (codes != MISSING)
 
 
 def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -253,13 +326,15 @@ def plant(codes: np.ndarray, pred_probs: np.ndarray, transition: np.ndarray) -> 
     return Planted(min(0.95, float(given[best] / max(planted[best], 1e-9))), float((planted + below).mean() / 2))
 
 
-def fair(score: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def fair(score: np.ndarray, codes: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """(M,) float32, the scores of rows whose class the model seldom believes in, raised as if it did.
 
-    A rare class that a model never predicts is no proof against its labels, though they score lowest of all.
+    A rare class that a model never predicts is no proof against its labels, though they score lowest of all. ``rows``:
+    for how many rows each stands.
     """
-    totals = np.bincount(codes, minlength=int(codes.max()) + 1)
-    means = np.bincount(codes, weights=score, minlength=len(totals)) / np.maximum(totals, 1)
+    rows = np.ones(len(score)) if rows is None else rows
+    totals = np.bincount(codes, weights=rows)
+    means = np.bincount(codes, weights=score * rows) / np.maximum(totals, 1e-9)
     known = means[totals > 0]
     raised = float(np.median(known)) / np.maximum(means, 1e-9)
     return np.clip(score * np.maximum(raised, 1.0)[codes], 0.0, 1.0).astype(np.float32)
@@ -279,10 +354,16 @@ def _rates(joint: float, surest: float, planted: float, contradicted: float) -> 
     return max(least, HALF * counted), least, max(planted, counted), settled
 
 
-def _sample(codes: np.ndarray, classes: int) -> np.ndarray:
-    rows = np.flatnonzero(codes != MISSING)
+def sample_places(labelled: int, classes: int) -> np.ndarray:
+    """Places among so many labelled rows of an even sample whose probabilities fit into memory.
+
+    Examples
+    --------
+    >>> sample_places(4, 10), len(sample_places(10**9, 1000))
+    (array([0, 1, 2, 3]), 4000)
+    """
     most = max(LEAST_LABELS * 10, SAMPLE_VALUES // classes)
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    return np.arange(labelled) if labelled <= most else np.linspace(0, labelled - 1, most).astype(np.int64)
 
 
 def _lengths(total: int) -> np.ndarray:
@@ -290,10 +371,11 @@ def _lengths(total: int) -> np.ndarray:
     return np.unique(np.geomspace(min(10, total), total, LENGTHS).round().astype(np.int64))
 
 
-def _heads(score: np.ndarray, rate: float, slope: float) -> np.ndarray:
-    """The mean distrust over every head of the list."""
-    wrong = 1.0 - shifted_odds(score, max(rate, 1e-6), slope).astype(np.float64)
-    return np.cumsum(wrong) / np.arange(1, len(score) + 1)
+def _heads(score: np.ndarray, rate: float, slope: float, rows: np.ndarray) -> np.ndarray:
+    """The mean distrust over every head of the list, as ``shifted_odds`` has it."""
+    counts = sum(logit_counts(score[rows == many], slope) * many for many in np.unique(rows))
+    wrong = 1.0 - with_shift(score, slope, shift_for(np.asarray(counts), max(rate, 1e-6))).astype(np.float64)
+    return np.cumsum(wrong * rows) / np.cumsum(rows)
 
 
 def _sampling(share: np.ndarray, n: np.ndarray) -> np.ndarray:

@@ -15,6 +15,10 @@ from errata.ledger import Ledger
 
 __all__ = ["confusions", "ledger_panel", "metrics_table", "shown_trust", "worst_rows"]
 
+UNVOUCHED = (
+    "[dim]How many of these are truly wrong, nobody vouches for. Rows checked at random tell: `errata review DIR "
+    "--random 100`, then `errata vouch DIR`.[/dim]"
+)
 NUMBERS = {"trust", *(word for kind in KINDS.values() for word in (kind.row, kind.rows))}
 PREVIEW = 60  # characters of a row's content
 
@@ -43,7 +47,7 @@ def _vouched(ledger: Ledger, issues: int) -> list[str]:
     """How many of the suspicious ones are wrong, as far as can be vouched for, and when that can't be believed."""
     v = ledger.vouched
     if v is None or not len(v.n):
-        return []
+        return [*_held_out(ledger), *([UNVOUCHED] if issues and ledger.kind.classed else [])]
     lines = []
     if issues:
         at = v.at(issues)
@@ -52,6 +56,17 @@ def _vouched(ledger: Ledger, issues: int) -> list[str]:
     if v.checked:
         return [*lines, f"                   by {v.checked:,} rows checked at random"]
     return [*lines, *(f"[dim]{escape(note)}[/dim]" for note in v.notes)]
+
+
+def _held_out(ledger: Ledger) -> list[str]:
+    """How many labels are wrong, by the rows that a training held out."""
+    told = ledger.meta.get("held_out")
+    if not isinstance(told, dict):
+        return []
+    labelled = int((ledger.given >= 0).sum())
+    about, low, high = (labelled * float(told[name]) for name in ("share", "low", "high"))
+    told_by = f"                   by the {told['rows']:,} rows held out, which the model has not seen"
+    return [f"[bold]wrong in all[/bold]       about {about:,.0f}, {low:,.0f} to {high:,.0f},", told_by]
 
 
 def worst_rows(ledger: Ledger, count: int = 10) -> RenderableType:

@@ -10,6 +10,7 @@ from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import plain
 from errata.engine.evaluation import iterate_probabilities
 from errata.engine.fit import Fitted, resolve_device
+from errata.engine.held_out import held_out_share
 from errata.engine.run import FORMAT, Run, versions
 from errata.engine.task import Task
 from errata.ledger import Ledger
@@ -68,8 +69,11 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
         own = {name: value.clone() for name, value in weights_of(system).items()}
         weights = {"last": own, "best": fitted.best_weights}
         system.load_state_dict(weights[select], strict=False)  # all but the per-sample memories
-    predicted, own_probability = _predictions(task, device, about.get("precision"))
+    predicted, own_probability, unseen = _predictions(task, device, about.get("precision"))
     ledger = _over_all_rows(task, inner, predicted, own_probability, about)
+    told = held_out_share(codes[task.held], unseen, list(ledger.classes))
+    if told is not None:
+        ledger.meta["held_out"] = told.plain()
     last = fitted.history[-1] if fitted.history else {}
     metrics: dict[str, Any] = {
         "system": system.card.slug,
@@ -105,9 +109,16 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
     )
 
 
-def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) the class predicted for each row, and (N,) the probability of its given label; NaN where it has none."""
+def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the finished model says of the rows.
+
+    Returns
+    -------
+    (N,) the class predicted for each row; (N,) the probability of its given label, NaN where it has none; and of the M
+    rows held out all probabilities (M, K)
+    """
     codes = task.data.labels.codes
+    unseen: list[np.ndarray] = []
     predicted = np.empty(len(codes), dtype=np.int64)
     own = np.full(len(codes), np.nan, dtype=np.float32)
     place = resolve_device(device)
@@ -116,7 +127,9 @@ def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.nda
         predicted[rows] = some.argmax(1)
         given = codes[rows]
         own[rows] = np.where(given >= 0, some[np.arange(len(some)), given], np.nan)
-    return predicted, own
+        first, last = np.searchsorted(task.held, (start, start + len(some)))
+        unseen.append(some[task.held[first:last] - start])
+    return predicted, own, np.concatenate(unseen)
 
 
 def _over_all_rows(task: Task, inner: Ledger, predicted: np.ndarray, own: np.ndarray, about: dict[str, Any]) -> Ledger:

@@ -23,6 +23,9 @@ __all__ = ["DIGEST", "MasksForm"]
 DIGEST, RUNS = "digest", "runs"
 """The column that tells a mask's content, and that of the parts with an area's runs."""
 
+MOST = 100
+"""Areas of each class that a decision may name; it needs one, but a table that somebody made may have more."""
+
 Mask = NDArray[np.integer]
 
 
@@ -110,6 +113,8 @@ class MasksForm(Form):
         return areas
 
     def of_shapes(self, position: int, shapes: Sequence[Any]) -> Mask:
+        if len(shapes) > MOST * (len(self.names) + 1):
+            raise DataError(f"expected at most {MOST * (len(self.names) + 1):,} areas; found {len(shapes):,}")
         new = self.given(position).copy()
         for one in shapes:
             self._paint(new, one)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.audit.rows import SINGLE
+from errata.audit.shards import read_rows
 from errata.errors import DataError, ErrataError
 from errata.labels import MISSING
 from errata.ledger import Ledger
@@ -218,6 +219,8 @@ class Content:
         source = about.get("source")
         if not isinstance(source, str) or not source:
             raise DataError("the ledger does not say from which data it was made.")
+        if "shards" in about:
+            return read_rows(about)
         place = source_path(about, self._folder)
         if place is not None and about.get("task") == "tokens":
             return _read_sentences(place, self._ledger)

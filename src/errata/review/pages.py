@@ -26,7 +26,7 @@ from errata.review.queue import Queue
 __all__ = ["STATIC", "Card", "Pages", "environment"]
 
 _STYLE, _SCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
-SCRIPTS = ("review.js", "draw.js", "draw-boxes.js", "draw-tokens.js")
+SCRIPTS = ("review.js", "draw.js", "draw-boxes.js", "draw-masks.js", "draw-tokens.js")
 STATIC = {"review.css": _STYLE, "draw.css": _STYLE, **dict.fromkeys(SCRIPTS, _SCRIPT)}
 """What is served of the package's own files, and nothing else of any folder."""
 

@@ -14,7 +14,9 @@ import numpy as np
 
 from errata.errors import DataError, ParameterError
 
-__all__ = ["like", "rank_average"]
+__all__ = ["like", "mixture_share", "rank_average"]
+
+SMALLEST = 1e-7
 
 
 def rank_average(scores: Sequence[Any], weights: Sequence[float] | None = None) -> np.ndarray:
@@ -85,3 +87,44 @@ def like(values: Any, reference: Any) -> np.ndarray:
     sums = np.concatenate([[0.0], np.cumsum(taken)])
     found[known] = ((sums[ends] - sums[ends - counts]) / counts)[group]
     return found
+
+
+def mixture_share(one: Any, other: Any) -> float:
+    """The share of one of two sources in the mixture of both that makes what was observed most probable.
+
+    Parameters
+    ----------
+    one, other : (N,) the probabilities that two sources, neither of which has seen the row, gave to what was observed;
+        NaN where one says nothing
+
+    Returns
+    -------
+    float in [0, 1]; 0.5 where there is nothing to go by
+
+    References
+    ----------
+    Smyth, Wolpert: Linearly combining density estimators via stacking, Machine Learning 1999.
+
+    Examples
+    --------
+    >>> mixture_share([0.9, 0.8, 0.9], [0.5, 0.5, 0.5]), mixture_share([0.5, 0.5], [0.9, 0.9])
+    (1.0, 0.0)
+    >>> round(mixture_share([0.9, 0.1], [0.1, 0.9]), 2)
+    0.5
+    """
+    a, b = (np.clip(np.asarray(p, dtype=np.float64), SMALLEST, 1.0) for p in (one, other))
+    if a.ndim != 1 or a.shape != b.shape:
+        raise DataError(f"Expected two sources' probabilities of the same rows; got shapes {a.shape} and {b.shape}.")
+    known = ~(np.isnan(a) | np.isnan(b))
+    gain, base = (a - b)[known], b[known]
+    if not gain.any():
+        return 0.5
+    if (gain / base).sum() <= 0:  # the likelihood is concave in the share: its slope at the ends tells
+        return 0.0
+    if (gain / (base + gain)).sum() >= 0:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (gain / (base + middle * gain)).sum() > 0 else (low, middle)
+    return (low + high) / 2

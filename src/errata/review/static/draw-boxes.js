@@ -82,10 +82,8 @@ errata.stages.boxes = (shell, sheet, image) => {
 
   // In the middle of what is seen, a quarter as wide and high.
   function addHere() {
-    const frame = shell.board.parentElement, s = shell.scale;
-    const seen = [frame.scrollLeft / s, frame.scrollTop / s];
-    const wide = [Math.min(frame.clientWidth / s, pixels[0]), Math.min(frame.clientHeight / s, pixels[1])];
-    const half = wide.map((side) => Math.max(1, side / 8)), at = seen.map((edge, axis) => edge + wide[axis] / 2);
+    const [x0, y0, x1, y1] = shell.seen, at = [(x0 + x1) / 2, (y0 + y1) / 2];
+    const half = [x1 - x0, y1 - y0].map((side) => Math.max(1, side / 8));
     change(null, () => add(corners([at[0] - half[0], at[1] - half[1]], [at[0] + half[0], at[1] + half[1]])));
     focus();
   }

@@ -14,7 +14,7 @@ window.errata = window.errata || { stages: {} };
   const dialog = get("draw");
   if (!dialog) return;
   const area = get("draw-area"), board = get("draw-board"), select = get("draw-class"), chips = get("draw-chips");
-  const CHIPS = 9, LARGE = 4096, MERGE = 800;
+  const CHIPS = 9, LARGE = 4096, MERGE = 800, HOLD = 240_000;
   let current = null; // the row that is drawn: its stage, its past, the zoom; kept while its page is
   let fingers = new Map(), pinch = null;
 
@@ -35,11 +35,23 @@ window.errata = window.errata || { stages: {} };
     commit(step) {
       const { past } = current, last = past[past.length - 1], now = performance.now();
       if (step.merge && last && last.merge === step.merge && now - last.when < MERGE && !current.future.length) {
-        Object.assign(last, { redo: step.redo, when: now });
+        const { undo, redo } = last;
+        Object.assign(last, { undo() { step.undo(); undo(); }, redo() { redo(); step.redo(); }, when: now });
       } else past.push({ ...step, when: now });
       current.future = [];
       current.dirty = true;
       buttons();
+      if (now - current.seen > HOLD) { // who draws for long keeps the row
+        current.seen = now;
+        fetch(`/work?row=${encodeURIComponent(current.row)}`, { headers: { Accept: "application/json" } }).catch(() => {});
+      }
+    },
+    // The part of the board that is seen: x0, y0, x1, y1.
+    get seen() {
+      const frame = area.getBoundingClientRect(), all = board.getBoundingClientRect(), s = current.scale;
+      const from = [Math.max(frame.left, all.left) - all.left, Math.max(frame.top, all.top) - all.top];
+      const to = [Math.min(frame.right, all.right) - all.left, Math.min(frame.bottom, all.bottom) - all.top];
+      return [...from, ...to].map((value) => value / s);
     },
     say(text) { get("draw-said").textContent = text; },
     show(name) { current.name = name; classes(); },
@@ -74,6 +86,7 @@ window.errata = window.errata || { stages: {} };
     const told = (name) => (name === null ? current.stage.none : name);
     if (select.options.length !== all.length) select.replaceChildren(...all.map((name) => new Option(told(name), name === null ? "" : name)));
     select.value = current.name === null ? "" : current.name;
+    get("draw-swatch").style.background = colour(current.name);
     if (!few) return;
     chips.replaceChildren(...all.map((name, place) => {
       const chip = document.createElement("button"), swatch = document.createElement("i");
@@ -207,7 +220,7 @@ window.errata = window.errata || { stages: {} };
       const image = sheet.task === "tokens" ? null : await picture(sheet, row);
       if (get("decide") !== form) return;
       if (image) board.append(image);
-      current = { key, row, sheet, past: [], future: [], scale: 0, fit: 1, name: sheet.names[0], dirty: false };
+      current = { key, row, sheet, past: [], future: [], scale: 0, fit: 1, name: sheet.names[0], dirty: false, seen: performance.now() };
       board.style.width = board.style.height = "";
       board.className = sheet.task;
       current.stage = errata.stages[sheet.task](shell, sheet, image);
@@ -244,6 +257,7 @@ window.errata = window.errata || { stages: {} };
     current.stage.load(after);
     shell.commit({ undo: () => current.stage.load(before), redo: () => current.stage.load(after) });
     current.stage.render();
+    current.stage.focus();
   }
 
   async function save() {
