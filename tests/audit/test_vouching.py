@@ -120,3 +120,15 @@ def test_the_ensemble_vouches_for_its_own_order(digits):
     real = np.cumsum(wrong[ledger.order])[found.n - 1] / found.n
     assert (found.low <= real + 0.05).all()
     assert found.at(100)["low"] > 0.4
+
+
+def test_where_errors_follow_the_item_the_interval_reaches_up_to_all_that_the_model_contradicts(digits):
+    x, y = digits
+    given = planted("instance", x, y, seed=3)
+    ledger = errata.audit(x, given, progress=False)
+    wrong, found = given != y, ledger.vouched
+    real = np.cumsum(wrong[ledger.order])[found.n - 1] / found.n
+    assert (found.high >= real - 1e-9).all()
+    against = int((ledger.columns["normalized_margin"] < 0.5).sum())
+    assert found.high[found.n <= against // 2].min() == 1.0
+    assert found.errors_high >= against

@@ -8,6 +8,8 @@ adds nothing. Wrong labels are few among the right ones, or nothing could be fou
 
 What a run says is two sources: its probabilities, and the labels of the rows that its network takes for similar (the
 inputs of its last layer); the latter adapt to rows that the network was not trained on.
+
+A run that has learned what people say who looked again is a case of its own: ``errata.audit.second_look``.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit import second_look
 from errata.audit.align import align
 from errata.audit.confident import confident, require_two_classes
 from errata.audit.crossval import SMALLEST
@@ -32,7 +35,17 @@ if TYPE_CHECKING:
     from errata.engine.run import Run
     from errata.ledger import Ledger
 
-__all__ = ["Seen", "audit", "from_sources", "load_run", "pool", "pool_weights", "read_for", "view", "votes"]
+__all__ = [
+    "Seen",
+    "audit",
+    "from_sources",
+    "load_run",
+    "pool",
+    "pool_weights",
+    "read_for",
+    "view",
+    "votes",
+]
 
 AT_ONCE = 512
 CHUNK = 65_536
@@ -52,6 +65,7 @@ def audit(
     label: Any = None,
     pred_probs: Any = None,
     classes: Sequence[Any] | None = None,
+    given_column: str | None = None,
     model: Any = "auto",
     seed: int = 0,
     device: str = "auto",
@@ -67,6 +81,9 @@ def audit(
     run : the folder of a run of ``errata train``, or a ``Run``; or a list of them, whose probabilities are pooled
     pred_probs : (N, K) out-of-sample probabilities of another model, to be heard as well
     classes : the names of the columns of ``pred_probs``, where they can't be told from the labels
+    given_column : where the run was trained on better labels, such as those of people who looked again: the column of
+        its data with the labels that had been given before, made like those to be checked. How the two differ says
+        which classes are taken for one another. Not with ``pred_probs``.
     model : where the run was trained on a network of your own, a network of the same build; else "auto"
     seed : not used; nothing is drawn at random
     device, progress : as in ``errata.audit``
@@ -80,7 +97,7 @@ def audit(
     Raises
     ------
     ParameterError
-        where the run was trained on this very source
+        where the run was trained on this very source; for ``given_column`` where its data can't be read any more
     UnknownNameError
         where a label is none of the classes trained on
 
@@ -103,14 +120,22 @@ def audit(
         _require_other_rows(one, data)
     labels, given = _labels(data, runs[0], pred_probs, classes)
     require_two_classes(labels)
+    if given_column is not None and given is not None:
+        raise ParameterError("With given_column= the run alone judges; leave out given_column= or pred_probs=.")
+    slips = None if given_column is None else second_look.slips_of(runs, given_column, labels.classes)
     sources = [] if given is None else [given]
     with Progress(progress, "predicting with the run", float(len(runs))) as bar:
         for one in runs:
             seen = view(one, data, bar.advance)
             sources.append(seen.probabilities[:, _columns(one, labels)])
-            if seen.embeddings is not None and len(labels) <= MOST_ALIKE:
+            if slips is None and seen.embeddings is not None and len(labels) <= MOST_ALIKE:
                 sources.append(votes(labels, seen.embeddings))
-    ledger = from_sources(labels, sources, index=data.rows)
+    if slips is None:
+        ledger = from_sources(labels, sources, index=data.rows)
+    else:
+        probs = pool(sources, np.full(len(sources), 1.0 / len(sources)))
+        ledger = second_look.from_slips(labels, probs, slips, index=data.rows)
+        ledger.meta["given_column"] = given_column
     what = " and ".join([*(["the probabilities given"] if given is not None else []), *map(_name, runs)])
     ledger.meta.update({**data.origin, "kind": data.kind, "probabilities": what})
     ledger.data = data

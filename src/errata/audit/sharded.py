@@ -206,8 +206,9 @@ def _listed(ledger: Ledger, thin: Sequence[dict[str, np.ndarray]], labelled: int
     """The list: of all rows, or of the worst and an even sample of the others."""
     order = ledger.order[: int((ledger.given != MISSING).sum())]
     score, codes = ledger.columns["self_confidence"][order], ledger.given[order]
+    against = ledger.columns["normalized_margin"][order] < 0.5
     if not thin:
-        return Listed(score, codes)
+        return Listed(score, codes, against)
     some = {name: np.concatenate([part[name] for part in thin]) for name in thin[0]}
     key = key_of(some)
     later = np.argsort(key, kind="stable")
@@ -215,7 +216,10 @@ def _listed(ledger: Ledger, thin: Sequence[dict[str, np.ndarray]], labelled: int
     each = (labelled - len(order)) / max(1, len(later))
     stands = np.concatenate([np.ones(len(order)), np.full(len(later), each)])
     return Listed(
-        np.concatenate([score, some["self_confidence"][later]]), np.concatenate([codes, some["given"][later]]), stands
+        np.concatenate([score, some["self_confidence"][later]]),
+        np.concatenate([codes, some["given"][later]]),
+        np.concatenate([against, some["normalized_margin"][later] < 0.5]),
+        stands,
     )
 
 

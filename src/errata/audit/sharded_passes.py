@@ -211,6 +211,7 @@ def write(
         "trust": with_shift(own, plan.slope, shift),
         "issue": issue,
         "self_confidence": own.astype(np.float32),
+        "normalized_margin": ((own - rival + 1) / 2).astype(np.float32),
         "proposed_probability": np.where(proposed == codes, own, np.maximum(rival, evidence.own)).astype(np.float32),
     }
     if out is not None:

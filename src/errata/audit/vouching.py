@@ -19,8 +19,9 @@ chances add up to the number of right labels; the mean over the head of the list
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
 flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
-At the upper end stand the larger share and sharper odds. Each end is widened by the sampling error. How far to flatten
-was chosen on data with known errors, and is no law.
+At the upper end stand the larger share and sharper odds, or, where that is more, all labels that the model contradicts:
+nothing in the labels says that a contradicted one is right. Each end is widened by the sampling error. How far to
+flatten was chosen on data with known errors, and is no law.
 
 What no method can see is an error that the model would make too: labels made by rules that can be learned (keywords,
 another model) look right to it. There the number of errors is underestimated, and the stated precision is too low. Rows
@@ -38,9 +39,20 @@ from errata.labels import MISSING
 from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-__all__ = ["Listed", "Planted", "confident_share", "plant", "sample_places", "vouch", "vouch_list", "vouched_for"]
+__all__ = [
+    "Listed",
+    "Planted",
+    "confident_share",
+    "contradicted",
+    "plant",
+    "sample_places",
+    "vouch",
+    "vouch_list",
+    "vouched_for",
+]
 
 LENGTHS = 160  # at most so many lengths of the list are told
+AT_ONCE = 65_536  # rows whose probabilities are looked at together
 SAMPLE_VALUES = 4_000_000  # probabilities that the sample's rows hold together
 SUREST = 0.2  # share of a class's rows that the model is surest of
 LEAST_ROWS = 20
@@ -104,7 +116,7 @@ def vouch(
     own = pred_probs[np.arange(len(codes)), codes] if own is None else own
     labelled = np.flatnonzero(codes != MISSING)
     rows = labelled[sample_places(len(labelled), pred_probs.shape[1])]
-    found = Listed(own[listed].astype(np.float32), codes[listed])
+    found = Listed(own[listed].astype(np.float32), codes[listed], contradicted(codes, pred_probs)[listed])
     return vouch_list(found, codes[rows], pred_probs[rows], joint_rate=joint_rate, slope=sharpness(codes, pred_probs))
 
 
@@ -116,11 +128,13 @@ class Listed:
     ----------
     score : (M,) float32, the probabilities of the given labels
     codes : (M,) given labels in [0, K)
+    against : (M,) bool, the model finds another class more probable
     stands : (M,) for how many rows each stands; by default each for itself
     """
 
     score: np.ndarray
     codes: np.ndarray
+    against: np.ndarray
     stands: np.ndarray | None = None
 
     @property
@@ -157,8 +171,11 @@ def vouch_list(
     share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
     low = _heads(fair(score, listed.codes, rows), share_low, FLATTER * strength * min(slope, 1.0), rows)[at]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0), rows)[at])
+    against = np.cumsum(listed.against * rows)
+    high = np.maximum(high, against[at] / n)
     low = np.minimum(low, precision)
     errors = best * total
+    errors_high = MORE * most * total + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * total))
     found = precision * n
     return Vouched(
         n,
@@ -169,7 +186,7 @@ def vouch_list(
         np.maximum(errors - found, 0.0),
         errors,
         errors_low=FEWER * strength * least * total,
-        errors_high=MORE * most * total + NORMAL * float(np.sqrt(max(most * (1 - most), 0.0) * total)),
+        errors_high=max(errors_high, float(against[-1])),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
 
@@ -185,6 +202,21 @@ def vouched_for(ledger: Ledger, pred_probs: np.ndarray) -> Ledger:
     own = ledger.columns["self_confidence"]
     ledger.vouched = lambda: vouch(ledger.given, pred_probs, ledger.order, joint_rate=ledger.noise.rate, own=own)
     return ledger
+
+
+def contradicted(codes: np.ndarray, pred_probs: np.ndarray) -> np.ndarray:
+    """(N,) bool, the labelled rows of which the model finds another class more probable.
+
+    Examples
+    --------
+    >>> contradicted(np.array([0, 0, -1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8]]))
+    array([False,  True, False])
+    """
+    found = np.zeros(len(codes), dtype=bool)
+    for start in range(0, len(codes), AT_ONCE):
+        part, given = pred_probs[start : start + AT_ONCE], codes[start : start + AT_ONCE]
+        found[start : start + AT_ONCE] = part.max(axis=1) > part[np.arange(len(given)), given]
+    return found & (codes != MISSING)
 
 
 def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, np.ndarray]:

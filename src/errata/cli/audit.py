@@ -90,8 +90,9 @@ def audit(
         Path | None,
         typer.Option(
             help="The folder of a run of `errata train` on other rows. With --label (or --method ensemble): its model "
-            "judges these labels, together with --pred-probs if given. Else: say which rows are unlike its data; "
-            "--method is then a score: energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
+            "judges these labels, together with --pred-probs if given; if it learned from people who looked again, "
+            "--set given_column=NAME names its column of the labels given before. Else: say which rows are unlike its "
+            "data; --method is then a score: energy, msp, maxlogit, uniform, odin, mahalanobis or knn.",
             show_default=False,
         ),
     ] = None,
