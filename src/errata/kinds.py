@@ -151,7 +151,16 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("label_shift", "label shift", row="sample", rows="samples", room="errata.engine.label_shift"),
         Kind("tokens", "token labels", row="text", rows="texts", part="token", parts="tokens", judged="text"),
-        Kind("boxes", "object boxes", row="image", rows="images", part="box", parts="boxes", judged="image"),
+        Kind(
+            "boxes",
+            "object boxes",
+            row="image",
+            rows="images",
+            part="box",
+            parts="boxes",
+            judged="image",
+            classed=False,
+        ),
         Kind("regression", "numbers"),
     )
 }

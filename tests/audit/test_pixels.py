@@ -57,6 +57,16 @@ def test_overlooked_houses_are_found_by_networks_that_have_not_seen_them(spoilt,
     assert ledger.meta["ignore"] == [255]
     assert ledger.meta["temperature"] == 0.1  # of the trust, not that of the probabilities
     assert len(ledger.data) == 18
+    assert 0.9 < ledger.meta["agreement"] < 1
+    assert any("at 32 x 24 pixels, and agree with 9" in note for note in ledger.meta["notes"])
+    assert not any("little to go by" in note for note in ledger.meta["notes"])
+
+
+def test_a_network_that_learned_nothing_is_told(spoilt):
+    images, masks, _, _ = spoilt
+    weak = errata.audit(images, masks, classes=NAMES, **{**QUICK, "epochs": 1, "lr": 1e-6})
+    assert weak.meta["agreement"] < 0.9
+    assert any("little to go by" in note for note in weak.meta["notes"])
 
 
 def test_the_same_seed_gives_the_same_ledger(spoilt, ledger):

@@ -115,6 +115,33 @@ def test_the_whole_way_from_label_studio_to_corrected_data(ledgers, tmp_path):
     assert changed == [("Rome\tX\tO", "Rome\tX\tB-LOC"), ("Eve\tX\tB-PER", "Eve\tX\tO"), ("New\tX\tB-LOC", "New\tX\tO")]
 
 
+def test_boxes_with_fractions_come_from_label_studio_into_coco(ledgers, tmp_path):
+    from errata.correct.apply import apply_to_file
+
+    folder = ledgers.boxes(tmp_path)
+    bring_in(folder, EXPORTS / "label-studio-boxes.json", "label-studio")
+    with Decisions(folder) as record:
+        assert record.about("task") == "boxes"  # tells how two people's boxes are compared
+    apply_to_file(folder, None, tmp_path / "clean.json")
+    content = json.loads((tmp_path / "clean.json").read_text())
+    boxes = [one["bbox"] for one in content["annotations"] if one["image_id"] == 105]
+    assert boxes == [[5, 5, 10, 10], [20, 3, 10, 6.15]]
+    again = apply_to_file(folder, None, tmp_path / "again.json", source=tmp_path / "clean.json")
+    assert again.changed == 0
+
+
+def test_boxes_beside_their_picture_do_not_come_in(ledgers, tmp_path):
+    folder = ledgers.boxes(tmp_path)
+    tasks = json.loads((EXPORTS / "label-studio-boxes.json").read_text(encoding="utf-8"))
+    results = [result for task in tasks for one in task["annotations"] for result in one["result"]]
+    done = next(result for result in results if "rectanglelabels" in result["value"])
+    done["value"]["x"] = 95
+    (tmp_path / "odd.json").write_text(json.dumps(tasks), encoding="utf-8")
+    with pytest.raises(DataError, match="within the picture, 40 x 30"):
+        bring_in(folder, tmp_path / "odd.json", "label-studio")
+    assert not (folder / "decisions.sqlite").exists()
+
+
 def test_tasks_show_what_looks_wrong_and_where(made, tmp_path):
     write_items(made["tokens"], tmp_path / "t.json", "label-studio")
     first, second = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from errata.data.boxes import open_boxes
 from errata.data.conll import read_sentences
 from errata.errors import DataError
 from errata.forms import form_of, task_of
+from errata.forms.agreeing import alike_for
 from errata.forms.boxes import Box, pairs
 from errata.forms.form import REMOVE, TAKE
 from errata.ledger import Ledger
@@ -120,3 +123,80 @@ def test_labels_that_are_gone_are_named():
     ledger = Ledger([0], [0], [0.5], classes=["a"], meta={"task": "tokens", "source": "gone.conll"})
     with pytest.raises(DataError, match=r"sentences of the ledger are not there any more \(gone\.conll\)"):
         form_of(ledger)
+
+
+# -- what people draw -------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(MASKS)
+def test_any_mask_can_be_drawn(values):
+    from errata.data.masks import open_masks
+
+    masks = np.zeros((1, 3, 4), dtype=np.uint8)
+    masks[0, 0, 0] = 255
+    probs = np.full((1, 3, 3, 4), 1 / 3, dtype=np.float32)
+    ledger = errata.audit(
+        masks, pred_probs=probs, classes=["a", "b", "c"], ignore=255, task="segmentation", progress=False
+    )
+    form, mask = form_of(ledger, labels=open_masks(masks)), np.array(values)
+    assert form.same(form.of_shapes(0, form.shapes(0, mask)), mask)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(["O", "B-LOC", "I-LOC", "B-PER"]), min_size=4, max_size=4))
+def test_any_sentence_can_be_drawn(labels):
+    form = sentences({})
+    spans = form.shapes(4, labels)
+    assert form.shapes(4, form.of_shapes(4, spans)) == spans
+
+
+NUMBERS = st.floats(0, 4000, allow_nan=False)
+PLACES = st.tuples(NUMBERS, NUMBERS, st.floats(0.5, 900), st.floats(0.5, 900))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PLACES, max_size=4), st.randoms())
+def test_boxes_are_the_same_whatever_writing_them_rounds_off(places, random):
+    label = [Box("ab"[i % 2], x, y, x + w, y + h) for i, (x, y, w, h) in enumerate(places)]
+    form = boxes_form()
+    short = [[float(f"{v:.10g}") for v in (b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0)] for b in label]  # as COCO has it
+    again = [Box(b.label, x, y, x + w, y + h) for b, (x, y, w, h) in zip(label, short)]
+    random.shuffle(again)
+    assert form.same(label, again)
+    assert form.parts(0, label, again) == []
+    if label:
+        moved = [again[0]._replace(x1=again[0].x1 + 0.01), *again[1:]]
+        assert not form.same(label, moved)
+        assert not form.same(label, again[1:])
+
+
+def boxes_form():
+    given_ = [{"boxes": [[0, 0, 1, 1]], "labels": ["a"]}]
+    seen = [{"boxes": [[0, 0, 1, 1]], "labels": ["a"], "scores": [0.9]}]
+    ledger = errata.audit(given_, predictions=seen, task="boxes", classes=["a", "b"], progress=False)
+    return form_of(ledger, labels=open_boxes(given_, classes=["a", "b"]))
+
+
+def told(*areas):
+    return json.dumps([{"label": label, "box": list(corners), "runs": runs} for label, corners, runs in areas])
+
+
+def test_two_drawings_mean_the_same_where_most_of_them_is():
+    alike = alike_for("segmentation")
+    one = told(("a", (0, 0, 10, 10), "0 100"))
+    assert alike(one, told(("a", (0, 0, 10, 8), "0 80")))
+    assert alike(told(("a", (0, 0, 10, 8), "0 80")), one)
+    assert not alike(one, told(("a", (0, 0, 10, 7), "0 70")))
+    assert not alike(one, told(("b", (0, 0, 10, 10), "0 100")))
+    assert not alike(one, told((None, (0, 0, 10, 10), "0 100")))
+    assert not alike(one, told(("a", (0, 0, 10, 10), "0 100"), ("a", (50, 50, 60, 60), "0 100")))
+    assert alike(one, told(("a", (0, 0, 10, 5), "0 50"), ("a", (0, 5, 10, 10), "0 50")))
+    assert alike("[]", "[]")
+    for odd in ("[", "7", "[7]", '[{"box": [0, 0, 9, 9], "runs": "x"}]', told(("a", (0, 0, 10**9, 10**9), "0"))):
+        assert not alike(one, odd)
+        assert alike(odd, odd)
+    boxes = alike_for("boxes")
+    assert not boxes('[{"label": "a", "box": [0, 0, 9, 9]}]', "[]")
+    assert not boxes('[{"label": "a", "box": [0, 0, 9, 9]}]', '[{"label": "a", "box": [NaN, 0, 9, 9]}]')
+    assert alike_for("tokens") is None

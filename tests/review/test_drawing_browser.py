@@ -178,6 +178,7 @@ def test_a_drawing_outlasts_a_closed_dialog_a_refusal_and_a_server_that_is_away(
     begin(page)
     page.press("a", ESCAPE, ESCAPE)  # the first only lets go of the box
     page.until(lambda: not page.one("#draw").is_displayed())
+    assert "unsaved" in page.one("button.draw").get_attribute("class")
     begin(page)
     assert len(shown(page)) == 3
     page.driver.execute_script("window.send = errata.send; errata.send = (f) => window.send({ ...f, shapes: '[7]' })")
@@ -195,6 +196,8 @@ def test_a_drawing_outlasts_a_closed_dialog_a_refusal_and_a_server_that_is_away(
     page.until(lambda: page.row != "3")
     assert [(d.row, len(json.loads(d.label))) for d in opened.record.history()] == [(3, 3)]
     assert not page.one("#draw").is_displayed()
+    begin(page)
+    assert len(shown(page)) == 2  # the next row's own
     page.errors()
 
 

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 import errata
+from errata.audit import shards as room
 from errata.audit.sharded import audit_shards
 from errata.cli import app
+from errata.correct.apply import Origin
+from errata.errors import DataError
 
 N, CHECKED = 500, 40
 
@@ -100,15 +103,14 @@ def test_a_training_s_report_says_that_nobody_vouches_for_it(tmp_path):
 
 def test_what_the_rows_of_too_many_or_other_shards_hold_is_not_shown(tmp_path):
     shards(tmp_path)
-    from errata.audit import shards as room
-    from errata.errors import DataError
-
     about = errata.Ledger.load(tmp_path / "found").meta
     data = room.read_rows(about)
     assert len(data) == N
     assert data.preview(0).row.keys() == {"a", "b", "c", "d", "kind"}
     with pytest.raises(DataError, match="too many to be read at once"):
         room.read_rows({**about, "rows_in_all": 10**8})
+    with pytest.raises(DataError, match="count rows over all files"):
+        Origin.of(tmp_path / "found").find(None)
     (tmp_path / "parts" / "1.parquet").unlink()
     with pytest.raises(DataError, match="has changed since"):
         room.read_rows(about)

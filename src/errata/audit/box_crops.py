@@ -34,6 +34,8 @@ __all__ = ["SIDE", "Found", "crops_of", "look_into"]
 SIDE = 32
 """Pixels of a crop's sides."""
 AROUND = 0.25  # of a box's longer side, that is seen around it
+MOST_EPOCHS = 8
+"""Passes over the crops, at most: what a box shows is simpler than a photo, and wrong classes are learned by heart."""
 MOST_BYTES = 16 << 30  # of crops in memory
 BLIND = (
     "Boxes that are missing or badly located can’t be found without a detector’s predictions (predictions=): "
@@ -166,7 +168,7 @@ def look_into(
     boxes, pictures : given boxes, and the pictures of their images in the same order
     model, folds, seed, device, out, progress : see ``errata.audit``
     groups : of the N images, an array or a regular expression on their names; by default every image is one
-    training : ``epochs``, ``batch_size``, ``precision`` and hyper-parameters of plain training
+    training : ``epochs`` (at most 8, by default), ``batch_size``, ``precision`` and hyper-parameters of plain training
     side : pixels of a crop's sides
     double : overlap from which two boxes are of one object
     """
@@ -176,16 +178,18 @@ def look_into(
     how = {"folds": folds, "seed": seed, "progress": progress, "groups": belongs, "out": out}
     found = _classes(boxes, crops, model, device, dict(training or {}), how)
     corners = boxes.corners * np.tile(sizes, 2)[image].astype(np.float64) if boxes.shares else boxes.corners
-    odd = scores.odd_shapes(corners, boxes.labels, sizes[image])
+    never = scores.impossible(corners, sizes[image])
+    odd = never | scores.odd_shapes(corners, boxes.labels)
     trust = np.where(odd, np.minimum(found.trust, scores.ODD_TRUST), found.trust)
     shared = [scores.doubles(corners[some], trust[some], double) for some in map(boxes.of, range(len(boxes)))]
     covers = np.concatenate(shared)
     twice = covers > 0
-    kind = np.where(twice, scores.TWICE, np.where(odd & ~found.issue, scores.ODD, found.kind))
+    odd_one = never | (odd & ~found.issue)  # a wrong class explains an unusual size, but no box without a width
+    kind = np.where(twice, scores.TWICE, np.where(odd_one, scores.ODD, found.kind))
     return Found(
         kind,
         np.where(twice, np.minimum(trust, 1.0 - covers), trust),
-        np.where(twice, boxes.labels, found.proposed),
+        np.where(twice | odd_one, boxes.labels, found.proposed),
         found.issue | odd | twice,
         found.about,
     )
@@ -212,6 +216,8 @@ def _classes(
     own = {name: training.pop(name) for name in ("epochs", "batch_size", "precision") if name in training}
     _check_settings(training)
     network = NetworkFolds(data, model, settings=training, seed=how["seed"], device=device, **own)
+    if "epochs" not in own:
+        network.set_epochs(min(network.epochs, MOST_EPOCHS))
     found = cross_validate(labels, network, **how)
     judged = confident(labels, found.pred_probs)
     issue = np.asarray(judged.issue, dtype=bool)

@@ -27,7 +27,7 @@ __all__ = ["PixelFolds"]
 STEPS = 300
 """Steps of a fold's training, about: enough to know the classes, too few to learn masks by heart."""
 BATCH = 8
-FEWEST_EPOCHS = 3
+FEWEST_EPOCHS = 8
 SETTINGS = {"optimizer": "adam", "lr": 3e-3, "scheduler": "cosine"}
 
 
@@ -38,7 +38,7 @@ class PixelFolds:
     ----------
     data : images with masks
     model : "auto" or "unet", or a network of your own (images to logits (B, K, H, W)), copied for each fold
-    epochs, batch_size : by default batches of 8 images, and 300 steps
+    epochs, batch_size : by default batches of 8 images, and 300 steps or 8 epochs, whichever is more
     settings : hyper-parameters of plain training: ``lr``, ``optimizer``, ``weight_decay`` ...
     seed, device, precision : as in ``errata.train``
     """

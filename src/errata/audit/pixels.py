@@ -27,6 +27,7 @@ from errata.errors import DataError, UnknownNameError
 __all__ = ["OutOfFold", "cross_validated"]
 
 PIXELS = 20_000  # that the temperature is fitted on
+WEAK = 0.3  # of the way from the commonest class everywhere to full agreement: networks below are told to be weak
 
 
 @dataclass
@@ -110,7 +111,7 @@ def cross_validated(
     def small(n: int) -> NDArray[np.float32]:
         return stored[fold[n]][within[n]].astype(np.float32)
 
-    heat = _temperature(small, given[rows], ~seen[fold], seed)
+    heat, agree, skill = _calibrated(small, given[rows], ~seen[fold], seed)
 
     def read(n: int) -> NDArray[np.float32]:
         return at_size(_tempered(small(n), heat), data.full_size(int(rows[n])))
@@ -118,11 +119,9 @@ def cross_validated(
     by = " by groups" if groups is not None else (" of consecutive images" if contiguous else "")
     what = f"{folds}-fold cross-validation{by} of {how.description}"
     about: dict[str, Any] = {"probabilities": what, "model": how.description, "folds": folds, "seed": seed}
-    size = f"The network saw the images at {data.size[1]} x {data.size[0]} pixels."
-    about |= {
-        "probability_temperature": round(heat, 4),
-        "notes": [*data.notes, size, *_notes(data.classes, present[rows], seen)],
-    }
+    about |= {"probability_temperature": round(heat, 4), "agreement": round(agree, 4)}
+    size = f"{data.size[1]} x {data.size[0]}"
+    about["notes"] = [*data.notes, _believed(agree, skill, size), *_notes(data.classes, present[rows], seen)]
     return OutOfFold(
         Stack(names, lambda n: masks[int(places[rows[n]])], masks.source),
         Stack(names, read, how.description),
@@ -167,10 +166,13 @@ def _fold(
     return found
 
 
-def _temperature(
+def _calibrated(
     small: Callable[[int], NDArray[np.float32]], given: NDArray[np.uint8], unknown: NDArray[np.bool_], seed: int
-) -> float:
-    """The temperature that fits the masks best, from as many pixels of every image."""
+) -> tuple[float, float, float]:
+    """The temperature that fits the masks best, and the share of pixels whose class is the most probable one.
+
+    And how far that is from naming the commonest class everywhere (0) to all pixels (1). From as many of every image.
+    """
     rng = np.random.default_rng([seed, 0x7E])
     each = max(1, PIXELS // len(given))
     probs, codes = [], []
@@ -180,7 +182,18 @@ def _temperature(
         some = rng.choice(judged, min(each, len(judged)), replace=False)
         probs.append(small(n).reshape(unknown.shape[1], -1)[:, some].T)
         codes.append(flat[some].astype(np.int64))
-    return temper(np.concatenate(probs), np.concatenate(codes))
+    table, known = np.concatenate(probs), np.concatenate(codes)
+    agree = float((table.argmax(axis=1) == known).mean()) if len(known) else 0.0
+    common = float(np.bincount(known).max() / len(known)) if len(known) else 0.0
+    return temper(table, known), agree, (agree - common) / max(1e-9, 1 - common)
+
+
+def _believed(agree: float, skill: float, size: str) -> str:
+    """How good the judges are, in words."""
+    told = f"The networks saw the images at {size} pixels, and agree with {agree:.0%} of the pixels of other images."
+    if skill >= WEAK:
+        return told
+    return f"{told} That is little to go by: more epochs=, larger images (image_size=) or more of them help."
 
 
 def _tempered(probs: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

@@ -94,6 +94,12 @@ class Origin:
             if not named.exists():
                 raise DataError(f"There is no file or folder {source}.")
             return named
+        if "shards" in self.ledger.meta:
+            raise DataError(
+                f"The ledger was made of {self.source}, by an audit in shards, which are not corrected here. `errata "
+                "review DIR --export decisions.csv` writes what was decided; its row numbers count rows over all "
+                "files, in the order of their names. Where one file holds all rows: --source FILE (source=)."
+            )
         place = source_path({"source": self.source, "source_path": self.source_path}, self.folder)
         if place is None:
             told = (

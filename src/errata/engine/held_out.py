@@ -27,7 +27,7 @@ class HeldOut:
 
     Parameters
     ----------
-    rows : how many were held out
+    rows : how many were held out; of very many, the even sample of them that was looked at
     share : the estimated share of wrong labels, in [0, 1]
     low, high : an interval for it, meant to cover it in 9 cases of 10
     """

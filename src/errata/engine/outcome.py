@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from errata.audit.vouching import sample_places
 from errata.engine.callbacks import weights_of
 from errata.engine.checkpoints import plain
 from errata.engine.evaluation import iterate_probabilities
@@ -69,9 +70,10 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
         own = {name: value.clone() for name, value in weights_of(system).items()}
         weights = {"last": own, "best": fitted.best_weights}
         system.load_state_dict(weights[select], strict=False)  # all but the per-sample memories
-    predicted, own_probability, unseen = _predictions(task, device, about.get("precision"))
+    watched = task.held[sample_places(len(task.held), len(inner.classes))]
+    predicted, own_probability, unseen = _predictions(task, device, about.get("precision"), watched)
     ledger = _over_all_rows(task, inner, predicted, own_probability, about)
-    told = held_out_share(codes[task.held], unseen, list(ledger.classes))
+    told = held_out_share(codes[watched], unseen, list(ledger.classes))
     if told is not None:
         ledger.meta["held_out"] = told.plain()
     last = fitted.history[-1] if fitted.history else {}
@@ -109,13 +111,19 @@ def finish(task: Task, fitted: Fitted, about: dict[str, Any], select: str, devic
     )
 
 
-def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _predictions(
+    task: Task, device: str, precision: str | None, watched: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the finished model says of the rows.
+
+    Parameters
+    ----------
+    watched : (M,) rising numbers of the rows whose probabilities are all kept
 
     Returns
     -------
-    (N,) the class predicted for each row; (N,) the probability of its given label, NaN where it has none; and of the M
-    rows held out all probabilities (M, K)
+    (N,) the class predicted for each row; (N,) the probability of its given label, NaN where it has none; and of the
+    watched rows all probabilities (M, K)
     """
     codes = task.data.labels.codes
     unseen: list[np.ndarray] = []
@@ -127,8 +135,8 @@ def _predictions(task: Task, device: str, precision: str | None) -> tuple[np.nda
         predicted[rows] = some.argmax(1)
         given = codes[rows]
         own[rows] = np.where(given >= 0, some[np.arange(len(some)), given], np.nan)
-        first, last = np.searchsorted(task.held, (start, start + len(some)))
-        unseen.append(some[task.held[first:last] - start])
+        first, last = np.searchsorted(watched, (start, start + len(some)))
+        unseen.append(some[watched[first:last] - start])
     return predicted, own, np.concatenate(unseen)
 
 

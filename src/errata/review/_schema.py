@@ -1,13 +1,15 @@
-"""The tables of the record of decisions."""
+"""The tables of the record of decisions, and what may be wrong with its file."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from errata.errors import LedgerError
+from errata.errors import ErrataError, LedgerError
 
-__all__ = ["check_owner", "make_tables"]
+__all__ = ["check_owner", "explained", "make_tables"]
 
 FORMAT = 1
 APPLICATION = 0x45525241  # "ERRA": the file says whose it is
@@ -75,3 +77,29 @@ def make_tables(db: sqlite3.Connection, path: Path) -> None:
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {FORMAT}")
         db.execute(f"PRAGMA application_id = {APPLICATION}")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Failures of the database as errors that a person can do something about.
+
+    Raises
+    ------
+    ErrataError
+        where the file can't be used now
+    LedgerError
+        where it is damaged, or none of ours
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ErrataError(
+            f"{path} could not be used: {error}. Nothing was recorded. Look whether the disk is full, the file may be "
+            "written, and no other program holds it; then try again."
+        ) from error
+    except sqlite3.ProgrammingError as error:
+        raise ErrataError(f"{path} could not be used: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(
+            f"{path} is damaged, or no record of decisions ({error}). Move it away, or put a copy in its place."
+        ) from error

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.errors import ErrataError, LedgerError, ParameterError, UnknownNameError
+from errata.errors import ErrataError, ParameterError, UnknownNameError
 from errata.forms.agreeing import Alike, alike_for
 from errata.review import _tables
 from errata.review._log import WriteAheadLog
-from errata.review._schema import check_owner, make_tables
+from errata.review._schema import check_owner, explained, make_tables
 from errata.review.agreement import Agreement, agree, consensus
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Decisions:
             raise
 
     def _prepare(self) -> None:
-        with self._explained():
+        with explained(self.path):
             check_owner(self._db, self.path)
             (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
             self._log.used = mode == "wal"  # some network drives can't have one: then SQLite flushes by itself
@@ -152,7 +152,7 @@ class Decisions:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Several changes as one: all of them, or none where the block fails; on the disk when the block has ended."""
-        with self.lock, self._explained():
+        with self.lock, explained(self.path):
             if self._depth == 0:
                 self._db.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -378,28 +378,11 @@ class Decisions:
     # -- the database -------------------------------------------------------------------------------------------------
 
     def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self.lock, self._explained():
+        with self.lock, explained(self.path):
             return self._db.execute(statement, values).fetchall()
 
     def _decisions(self, rest: str, values: tuple[Any, ...] = ()) -> list[Decision]:
         return [Decision(*line) for line in self._all(f"SELECT {_COLUMNS} {rest}", values)]
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise ErrataError(
-                f"{self.path} could not be used: {error}. Nothing was recorded. Look whether the disk is full, the "
-                "file may be written, and no other program holds it; then try again."
-            ) from error
-        except sqlite3.ProgrammingError as error:
-            raise ErrataError(f"{self.path} could not be used: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise LedgerError(
-                f"{self.path} is damaged, or no record of decisions ({error}). Move it away, or put a copy "
-                "in its place."
-            ) from error
 
 
 def _now() -> str:

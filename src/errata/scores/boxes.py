@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KINDS", "Judged", "Thresholds", "doubles", "image_trust", "iou", "judge_image", "odd_shapes"]
+__all__ = ["KINDS", "Judged", "Thresholds", "doubles", "image_trust", "impossible", "iou", "judge_image", "odd_shapes"]
 
 KINDS = ("fine", "badly located", "swapped", "overlooked", "unsupported", "twice", "odd")
 """What may be said of a box. "Unsupported" means that no prediction comes near, and is no issue; "twice" that another
@@ -211,32 +211,45 @@ def doubles(boxes: NDArray[np.floating], trust: NDArray[np.floating], overlap: f
     return found
 
 
-def odd_shapes(
-    boxes: NDArray[np.floating], labels: NDArray[np.integer], sizes: NDArray[np.integer]
-) -> NDArray[np.bool_]:
-    """Return (B,) whether a box can hardly be meant.
+def impossible(boxes: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return (B,) whether a box is thinner than two pixels, or reaches out of its picture by a fiftieth of a side.
 
-    It is thinner than two pixels, or reaches out of its picture by more than a fiftieth of a side, or one of its sides
-    is four times as long or as short as its class's usually are and further off than six deviations (by the median, of
-    logarithms; of fewer than twenty boxes that is not asked).
+    Parameters
+    ----------
+    boxes : (B, 4) float, x0, y0, x1, y1 in pixels
+    sizes : (B, 2) width and height of each box's picture
+
+    Examples
+    --------
+    >>> impossible(np.array([[0.0, 0, 9, 1], [0, 0, 9, 9], [95, 0, 120, 9]]), np.full((3, 2), 100))
+    array([ True, False,  True])
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    beyond = np.maximum(-boxes[:, :2], boxes[:, 2:] - sizes)
+    far = (beyond - np.maximum(_THIN, _OUTSIDE * sizes)).max(axis=1) > 0
+    return far | (sides.min(axis=1) < _THIN)
+
+
+def odd_shapes(boxes: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return (B,) whether a side of a box is four times as long or as short as its class's usually are.
+
+    And further off than six deviations (from the median, of logarithms). Of a class with fewer than twenty boxes
+    nothing is known.
 
     Parameters
     ----------
     boxes : (B, 4) float, x0, y0, x1, y1 in pixels
     labels : (B,) int
-    sizes : (B, 2) width and height of each box's picture
 
     Examples
     --------
     >>> boxes = np.tile([[0.0, 0, 10, 12]], (30, 1))
-    >>> boxes[3, 2], boxes[7, 3] = 90, 1
-    >>> np.flatnonzero(odd_shapes(boxes, np.zeros(30, dtype=int), np.full((30, 2), 100)))
-    array([3, 7])
+    >>> boxes[3, 2] = 90
+    >>> np.flatnonzero(odd_shapes(boxes, np.zeros(30, dtype=int)))
+    array([3])
     """
-    sides = boxes[:, 2:] - boxes[:, :2]
-    beyond = np.maximum(-boxes[:, :2], boxes[:, 2:] - sizes)
-    odd = (sides < _THIN).any(axis=1) | (beyond > np.maximum(_THIN, _OUTSIDE * sizes)).any(axis=1)
-    logs = np.log(np.maximum(sides, 1e-9))
+    odd = np.zeros(len(boxes), dtype=bool)
+    logs = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         if len(rows) < _FEW:

@@ -207,11 +207,18 @@ window.errata = window.errata || { stages: {} };
     get("draw-trouble").hidden = !text;
   }
   errata.trouble = trouble;
+  errata.shown = () => { if (current && !current.saving) current = null; }; // something else was decided
+
+  // What is drawn and not saved is told beside the button.
+  function unsaved() {
+    const button = document.querySelector("#work button.draw");
+    if (button) button.classList.toggle("unsaved", Boolean(current && current.dirty));
+  }
 
   async function open(form) {
-    const key = form.elements.key.value, row = form.dataset.row;
+    const row = form.dataset.row;
     trouble("");
-    if (!current || current.key !== key) {
+    if (!current || current.row !== row) {
       current = null;
       board.replaceChildren();
       const answer = await fetch(`/sheet?row=${encodeURIComponent(row)}`, { headers: { Accept: "application/json" } });
@@ -220,7 +227,7 @@ window.errata = window.errata || { stages: {} };
       const image = sheet.task === "tokens" ? null : await picture(sheet, row);
       if (get("decide") !== form) return;
       if (image) board.append(image);
-      current = { key, row, sheet, past: [], future: [], scale: 0, fit: 1, name: sheet.names[0], dirty: false, seen: performance.now() };
+      current = { row, sheet, past: [], future: [], scale: 0, fit: 1, name: sheet.names[0], dirty: false, seen: performance.now() };
       board.style.width = board.style.height = "";
       board.className = sheet.task;
       current.stage = errata.stages[sheet.task](shell, sheet, image);
@@ -288,7 +295,7 @@ window.errata = window.errata || { stages: {} };
   get("draw-fit").addEventListener("click", () => zoom(current.fit));
   get("draw-save").addEventListener("click", save);
   dialog.addEventListener("click", (event) => { if (event.target.closest("[data-close]")) dialog.close(); });
-  dialog.addEventListener("close", () => { fingers = new Map(); pinch = null; if (current) current.stage.cancel(); });
+  dialog.addEventListener("close", () => { fingers = new Map(); pinch = null; if (current) current.stage.cancel(); unsaved(); });
 
   get("work").addEventListener("click", (event) => {
     const button = event.target.closest("button.draw");

@@ -23,6 +23,7 @@ window.errata = window.errata || { stages: {} };
 
   function show(answer) {
     work.innerHTML = answer.html;
+    if (errata.shown) errata.shown();
     trouble("");
     const row = get("decide") ? get("decide").dataset.row : null;
     const title = get("row-title");
