@@ -10,12 +10,14 @@ And on Hausa's titles, whose errors follow rules and can't be estimated: what ra
     python benchmarks/claims/vouching.py                 # everything
     python benchmarks/claims/vouching.py --only people
 
-How the estimate works was chosen on other data and seeds under 100: AG news, Banking77, SST-2, SemEval, Hausa's titles
-with their clean labels, spoken digits, MNIST, synthetic tables, and CIFAR-10's test images with noise planted or drawn
-from CIFAR-10H's people; and on one seed of digits. After a look at seeds 100 to 104 four things were changed, again by
-those other data: a floor for the estimated share, a lower share for weak models, fairness to rare classes, and an upper
-end that allows for every label which the model contradicts. So the recorded figures are of seeds from 200 on, which
-nobody had looked at before; nothing was changed after.
+How the estimate works was chosen on other data and seeds under 100: AG news, Banking77, SST-2, SemEval, Hausa's
+titles with their clean labels, spoken digits, MNIST, synthetic tables, and CIFAR-10's test images with noise planted
+or drawn from CIFAR-10H's people; and on one seed of digits. After looks at seeds from 100 and from 200 on six things
+were changed, again by those other data: a floor for the estimated share, a lower share for weak models, fairness to
+rare classes, an upper end that allows for every label which the model contradicts, less stated where wrong labels
+favour one other class (seen in heavy pairwise noise of those other data as well), and no least number of errors where
+there may be none. So the recorded figures are of seeds from 300 on, which nobody had looked at before; nothing was
+changed after.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ KINDS = ("symmetric", "pair", "instance")
 RATES = (0.1, 0.2, 0.4)
 LENGTHS = (0.1, 0.3, 0.6, 1.0, 1.5)
 LEAST = 20
-FIRST_SEED = 200
+FIRST_SEED = 300
 IMAGES = 4_000
 SAMPLES = (100, 200)
 DRAWS = 100

@@ -18,7 +18,9 @@ chances add up to the number of right labels; the mean over the head of the list
 *How far it may be off.* People's errors follow from the item, and so stand less at the head of the list than the
 model's odds let expect; and where the model is weak, the share of errors is more often too high. How well the planted
 errors are told apart from the given labels measures its strength: at the lower end of the interval the odds are
-flattened and the share is lowered by it, and rows of classes that the model seldom believes in are raised (``fair``).
+flattened and the share is lowered by it, and by how far wrong labels of a class favour one other class (``favoured``),
+for which of the two is right is then hard to tell; and rows of classes that the model seldom believes in are raised
+(``fair``).
 At the upper end stand the larger share and sharper odds, or, where that is more, all labels that the model contradicts:
 nothing in the labels says that a contradicted one is right. Each end is widened by the sampling error. How far to
 flatten was chosen on data with known errors, and is no law.
@@ -44,6 +46,7 @@ __all__ = [
     "Planted",
     "confident_share",
     "contradicted",
+    "favoured",
     "plant",
     "sample_places",
     "vouch",
@@ -61,6 +64,7 @@ NORMAL = 1.645  # of a 90 % interval
 SMOOTH = 0.02  # share of the planted labels that goes to any class
 LEAST_HEAD = 9
 FLATTER = 0.75  # for the lower end, times the strength: errors that follow from the item stand less at the head
+PAIRED, FLATTEST = 2.0, 0.05  # how much flatter where wrong labels favour one other class, and the flattest
 SHARPER = 3.0  # for the upper end
 FEWER, MORE = 0.5, 1.2  # for the ends of the number of errors, the first times the strength
 HALF = 0.5  # of what the first two estimates say is wrong in any case
@@ -168,8 +172,10 @@ def vouch_list(
     n = np.cumsum(rows)[at].round().astype(np.int64)
     precision = _heads(score, best, min(slope, 1.0) + settled * (max(slope, 1.0) - 1.0), rows)[at]
     weak = strength < WEAK or most > UNSETTLED[0] * least + UNSETTLED[1]
-    share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) - CLEAN)
-    low = _heads(fair(score, listed.codes, rows), share_low, FLATTER * strength * min(slope, 1.0), rows)[at]
+    pairs = favoured(transition, sample)
+    share_low = max(0.0, least * strength ** (1.0 if weak else 0.5) * (1 - pairs) - CLEAN)
+    flat = FLATTER * strength * max(FLATTEST, 1 - PAIRED * pairs)
+    low = _heads(fair(score, listed.codes, rows), share_low, flat * min(slope, 1.0), rows)[at]
     high = np.maximum(precision, _heads(score, most, SHARPER * max(slope, 1.0), rows)[at])
     against = np.cumsum(listed.against * rows)
     high = np.maximum(high, against[at] / n)
@@ -185,7 +191,7 @@ def vouch_list(
         np.clip(found / max(errors, 1e-9), 0.0, 1.0),
         np.maximum(errors - found, 0.0),
         errors,
-        errors_low=FEWER * strength * least * total,
+        errors_low=max(0.0, FEWER * strength * least - CLEAN) * total,
         errors_high=max(errors_high, float(against[-1])),
         notes=(WEAKNESS, RULES) if weak else (RULES,),
     )
@@ -252,6 +258,28 @@ def confident_share(codes: np.ndarray, pred_probs: np.ndarray) -> tuple[float, n
             anchors = codes[by_sureness[: max(LEAST_ROWS, len(surest))]]
             transition[k] = np.bincount(anchors, minlength=classes) / len(anchors)
     return other / max(1, seen), transition
+
+
+def favoured(transition: np.ndarray, pred_probs: np.ndarray) -> float:
+    """How much more often a wrong label names one certain other class than any of the rest, in [0, 1].
+
+    Parameters
+    ----------
+    transition : (K, K), T[i, j] = P(given = j | true = i)
+    pred_probs : (n, K), for how common the classes are
+
+    Examples
+    --------
+    >>> even, pair = np.full((3, 3), 0.15) + 0.55 * np.eye(3), np.array([[0.7, 0.3, 0], [0, 0.7, 0.3], [0.3, 0, 0.7]])
+    >>> round(favoured(even, np.eye(3)), 2), round(favoured(pair, np.eye(3)), 2)
+    (0.0, 0.3)
+    """
+    classes = len(transition)
+    wrong = transition * (1 - np.eye(classes))
+    most = wrong.max(axis=1)
+    rest = (wrong.sum(axis=1) - most) / max(1, classes - 2)
+    common = np.bincount(pred_probs.argmax(axis=1), minlength=classes) / max(1, len(pred_probs))
+    return float(np.clip(most - rest, 0.0, 1.0) @ common)
 
 
 @dataclass(frozen=True)
