@@ -5,7 +5,9 @@ them foretells how people divide over an image; and how they differ from the pub
 taken for one another (``given_column``). Neither has anything to do with the test set's votes. In this order:
 
 ``--opinions FILE`` writes the training images with one label a row: the aggregate, the first person's and the worst of
-CIFAR-10N's three people, in the column ``person_label``, beside the published ``true_label``. Then
+CIFAR-10N's three people, in the column ``person_label``, beside the published ``true_label``. ``--teach START OUT``
+takes the network of a run that learned the published labels (``checked_rows.py``), and trains it one more epoch on
+those of FILE. A run from the beginning is
 
     errata train FILE --label person_label --system ce --model resnet9 --epochs 4 --batch-size 256 \\
         --set lr=0.2 --set scheduler=one-cycle --precision bf16-mixed --validation 0 --seed 104 --out RUN
@@ -17,6 +19,7 @@ counts with its chance of it, so nothing is drawn.
 Without it, what ``errata.audit(test, run=..., given_column="true_label")`` makes of the checked rows is scored by the
 five people's votes.
 
+    python benchmarks/checked_people.py --opinions FILE --teach START OUT --seed 203
     python benchmarks/checked_people.py --choose --runs RUN [RUN ...] --published RUN [RUN ...]
     python benchmarks/checked_people.py --cleanlab-python /tmp/cleanlab/bin/python --runs RUN [RUN ...] --published ...
 
@@ -60,6 +63,25 @@ def write_opinions(place: Path) -> None:
     rows = pa.array(np.arange(table.num_rows))
     whole = pa.concat_tables([part.append_column("row", rows) for part in parts])
     pq.write_table(whole.replace_schema_metadata(table.schema.metadata), place)
+
+
+def teach(opinions: Path, start: Path, out: Path, seed: int) -> None:
+    """One epoch of people's labels for the network of a run that learned the published ones."""
+    errata.train(
+        opinions,
+        label="person_label",
+        system="ce",
+        model=_load(start).system.model,
+        epochs=1,
+        batch_size=256,
+        lr=0.05,
+        scheduler="one-cycle",
+        precision="bf16-mixed",
+        validation=0,
+        device="cpu",
+        seed=seed,
+        out=out,
+    )
 
 
 # -- which order -------------------------------------------------------------------------------------------------------
@@ -142,7 +164,9 @@ def judge(test: Test, runs: dict[str, Any], published: dict[str, np.ndarray], py
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opinions", type=Path, help="write the training images with people's labels, and stop")
+    parser.add_argument("--opinions", type=Path, help="write the training images with people's labels")
+    parser.add_argument("--teach", type=Path, nargs=2, metavar=("START", "OUT"), help="go on with a run, on --opinions")
+    parser.add_argument("--seed", type=int, default=203)
     parser.add_argument("--runs", type=Path, nargs="+", help="runs that learned them")
     parser.add_argument("--published", type=Path, nargs="*", default=[], help="runs that learned the published labels")
     parser.add_argument("--choose", action="store_true", help="compare orders on rows that nobody checked")
@@ -150,7 +174,10 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="record nothing")
     options = parser.parse_args()
     if options.opinions is not None:
-        write_opinions(options.opinions)
+        if not options.opinions.exists():
+            write_opinions(options.opinions)
+        if options.teach:
+            teach(options.opinions, *options.teach, options.seed)
         return
     test = Test.read()
     runs = {f"people's run {run.about['seed']}": run for run in map(_load, options.runs)}
