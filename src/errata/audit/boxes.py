@@ -234,6 +234,7 @@ def _ledger(
         "task": "boxes",
         "source": labelled.source,
         "label_names": labelled.classes,
+        "shares": labelled.shares,
         **how,
     }
     if classes is not None:

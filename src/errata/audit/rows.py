@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from errata.audit.alike import Alike, nearest
+from errata.audit.parts_shown import boxes_png, places
 from errata.errors import ErrataError
 from errata.labels import MISSING
-from errata.ledger import PARTS, UNSEEN
+from errata.ledger import UNSEEN
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -71,7 +73,7 @@ def worst_rows(ledger: Ledger) -> list[dict[str, Any]]:
             **_near(ledger, alike, given, proposed, small),
             **finer.get(ledger.index[position], {"parts": [], "more_parts": 0}),
         }
-        row["picture"] = pictures.take(row["picture"])
+        row["picture"] = pictures.take(boxes_png(ledger, position) or row["picture"])
         rows.append(row)
     return rows
 
@@ -87,21 +89,28 @@ def _finer(ledger: Ledger, positions: np.ndarray) -> dict[Any, dict[str, Any]]:
         return {}
     table = ledger.parts
     some = table[table["issue"].to_numpy(dtype=bool) & np.isin(table["row"].to_numpy(), ledger.index[positions])]
-    more = [name for name in table.columns if name not in ("row", *PARTS, *UNSEEN) and name not in ("label", "class")]
     found = {}
     for row, lines in some.sort_values("rank", kind="stable").groupby("row", sort=False):
+        worst = lines.head(OF_A_ROW)
+        where = places(worst).drop(columns=["label", "class"], errors="ignore").to_dict("records")
         found[row] = {
             "parts": [
                 {
-                    "where": ", ".join(f"{name} {short(_scalar(line[name]))}" for name in more),
-                    "given": short(_scalar(line["given"])),
-                    "proposed": short(_scalar(line["proposed"])),
+                    "where": _where(place),
+                    "given": short(_scalar(line["given"])) or "nothing",
+                    "proposed": short(_scalar(line["proposed"])) or "nothing",
                 }
-                for line in lines.head(OF_A_ROW).to_dict("records")
+                for line, place in zip(worst.to_dict("records"), where)
             ],
             "more_parts": max(0, len(lines) - OF_A_ROW),
         }
     return found
+
+
+def _where(place: Mapping[Any, Any]) -> str:
+    told = {name: _scalar(value) for name, value in place.items()}
+    told = {name: value for name, value in told.items() if value is not None and value == value}  # NaN is not itself
+    return ", ".join(short(value) if name == "kind" else f"{name} {short(value)}" for name, value in told.items())
 
 
 def _label(ledger: Ledger, which: str, position: int) -> str:

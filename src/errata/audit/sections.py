@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errata.audit.parts_shown import places
 from errata.audit.rows import WORST, short
-from errata.ledger import PARTS, UNSEEN
 
 if TYPE_CHECKING:
     from errata.ledger import Ledger
@@ -116,25 +116,25 @@ def parts(ledger: Ledger) -> dict[str, Any] | None:
     flagged = np.flatnonzero(issues)
     some = flagged[np.argsort(rank[flagged], kind="stable")[:WORST_PARTS]]
     worst = table.iloc[some]
-    more = [name for name in table.columns if name not in ("row", *PARTS, *UNSEEN)]
+    more = places(worst)
     return {
         "n": len(table),
         "issues": int(issues.sum()),
         "rows": int(table["row"].nunique()),
-        "columns": [str(name).replace("_", " ") for name in more],
+        "columns": [str(name).replace("_", " ") for name in more.columns],
         "first": FIRST_PARTS,
-        "worst": [_part(ledger, line, more) for line in worst.to_dict("records")],
+        "worst": [_part(ledger, line, place) for line, place in zip(worst.to_dict("records"), more.to_dict("records"))],
     }
 
 
-def _part(ledger: Ledger, line: Mapping[Any, Any], more: Sequence[str]) -> dict[str, Any]:
+def _part(ledger: Ledger, line: Mapping[Any, Any], place: Mapping[Any, Any]) -> dict[str, Any]:
     trust = float(line["trust"])
     return {
         "row": ledger.called(line["row"]) if ledger.kind.names else str(line["row"]),
-        "given": short(_single(line["given"])),
-        "proposed": short(_single(line["proposed"])),
+        "given": short(_single(line["given"])) or "nothing",
+        "proposed": short(_single(line["proposed"])) or "nothing",
         "trust": 0.0 if np.isnan(trust) else trust,
-        "more": [short(_single(line[name])) for name in more],
+        "more": [short(_single(value)) for value in place.values()],
     }
 
 
