@@ -53,7 +53,7 @@ def from_slips(labels: ClassLabels, probs: np.ndarray, slips: np.ndarray, *, ind
     from errata.audit.vouching import vouch
 
     plain = confident(labels, probs)
-    known = confident(labels, posterior(labels.codes, probs, slips), index=index)
+    known = confident(labels, posterior(labels.codes, probs, slips), rule="predicted_neq_given", index=index)
     ledger = combine(labels, [as_opinion("confident", known)], index=index)
     ledger.meta.update({"method": "run"})
     own = known.columns["self_confidence"]

@@ -237,3 +237,25 @@ def test_what_an_app_lacks_is_told(deployment):
     message = Message(RecordDict({"config": ConfigRecord({"spec": ""})}), dst_node_id=1, message_type="query")
     with pytest.raises(ErrataError, match="out is missing"):
         client_app()(message, Context(1, 1, {"source": "x.csv"}, RecordDict(), {}))
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [("Cannot monitor channel state: Channel closed!", False), ("something else", True)]
+)
+def test_a_thread_of_grpc_that_met_a_closed_channel_prints_no_traceback(capsys, message, shown):
+    import threading
+
+    def fails():
+        raise ValueError(message)
+
+    before = threading.excepthook
+    threading.excepthook = threading.__excepthook__  # pytest has its own
+    try:
+        with _flower.quiet():
+            thread = threading.Thread(target=fails)
+            thread.start()
+            thread.join()
+        assert threading.excepthook is threading.__excepthook__
+    finally:
+        threading.excepthook = before
+    assert ("Traceback" in capsys.readouterr().err) is shown

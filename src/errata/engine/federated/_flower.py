@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,15 @@ def quiet(verbose: bool = False) -> Iterator[None]:
     log = logging.getLogger("flwr")
     before = log.level
     log.setLevel(logging.INFO if verbose else logging.CRITICAL)
+    hook = threading.excepthook
+    threading.excepthook = lambda failed: None if _closed(failed) else hook(failed)
     try:
         yield
     finally:
         log.setLevel(before)
+        threading.excepthook = hook
+
+
+def _closed(failed: Any) -> bool:
+    """Whether gRPC's own thread looked at a channel just closed; nothing is lost by it, but it prints a traceback."""
+    return isinstance(failed.exc_value, ValueError) and "Cannot monitor channel state" in str(failed.exc_value)
