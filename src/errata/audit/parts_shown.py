@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from errata.ledger import Ledger
 
-__all__ = ["boxes_png", "places"]
+__all__ = ["boxes_png", "places", "single"]
 
 GIVEN_BOX, SEEN_BOX = ("x0", "y0", "x1", "y1"), ("px0", "py0", "px1", "py1")
 SIDE = 192  # pixels of the longer side of a picture with boxes
@@ -42,6 +42,12 @@ def places(table: pd.DataFrame) -> pd.DataFrame:
     return shown.dropna(axis="columns", how="all")
 
 
+def single(value: Any) -> Any:
+    """A cell of a table as Python has it; None where it is missing."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def _box(corners: np.ndarray) -> str | None:
     if np.isnan(corners).any():
         return None
@@ -65,14 +71,11 @@ def boxes_png(ledger: Ledger, position: int) -> bytes | None:
 
 
 def _drawn(images: Any, row: int, lines: Sequence[Mapping[Any, Any]], shares: bool) -> bytes:
-    from PIL import Image, ImageDraw
+    from PIL import ImageDraw
 
-    from errata.data.images import decode
     from errata.data.overlay import GIVEN, PROPOSED
 
-    pixels = decode(images.source(row))
-    whole = np.ascontiguousarray(np.broadcast_to(pixels[:3], (3, *pixels.shape[1:])).transpose(1, 2, 0))
-    image = Image.fromarray(whole)
+    image = images.picture(row).convert("RGB")
     unit = (1.0, 1.0) if shares else image.size
     image.thumbnail((SIDE, SIDE))
     scale = np.tile(np.array(image.size) / unit, 2)

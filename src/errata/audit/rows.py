@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errata.audit.alike import Alike, nearest
-from errata.audit.parts_shown import boxes_png, places
+from errata.audit.parts_shown import boxes_png, places, single
 from errata.errors import ErrataError
 from errata.labels import MISSING
 from errata.ledger import UNSEEN
@@ -108,8 +108,7 @@ def _finer(ledger: Ledger, positions: np.ndarray) -> dict[Any, dict[str, Any]]:
 
 
 def _where(place: Mapping[Any, Any]) -> str:
-    told = {name: _scalar(value) for name, value in place.items()}
-    told = {name: value for name, value in told.items() if value is not None and value == value}  # NaN is not itself
+    told = {name: single(value) for name, value in place.items() if single(value) is not None}
     return ", ".join(short(value) if name == "kind" else f"{name} {short(value)}" for name, value in told.items())
 
 

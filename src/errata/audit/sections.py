@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errata.audit.parts_shown import places
+from errata.audit.parts_shown import places, single
 from errata.audit.rows import WORST, short
 
 if TYPE_CHECKING:
@@ -131,16 +131,11 @@ def _part(ledger: Ledger, line: Mapping[Any, Any], place: Mapping[Any, Any]) -> 
     trust = float(line["trust"])
     return {
         "row": ledger.called(line["row"]) if ledger.kind.names else str(line["row"]),
-        "given": short(_single(line["given"])) or "nothing",
-        "proposed": short(_single(line["proposed"])) or "nothing",
+        "given": short(single(line["given"])) or "nothing",
+        "proposed": short(single(line["proposed"])) or "nothing",
         "trust": 0.0 if np.isnan(trust) else trust,
-        "more": [short(_single(value)) for value in place.values()],
+        "more": [short(single(value)) for value in place.values()],
     }
-
-
-def _single(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def parts_by_class(ledger: Ledger) -> list[dict[str, Any]]:
@@ -167,6 +162,6 @@ def annotators(ledger: Ledger) -> dict[str, Any] | None:
     columns = [str(name) for name in told[0]]
     return {
         "columns": [name.replace("_", " ") for name in columns],
-        "lines": [[short(_single(one.get(name))) for name in columns] for one in told[:MOST_ANNOTATORS]],
+        "lines": [[short(single(one.get(name))) for name in columns] for one in told[:MOST_ANNOTATORS]],
         "more": max(0, len(told) - MOST_ANNOTATORS),
     }

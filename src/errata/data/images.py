@@ -245,13 +245,16 @@ class Images:
 
         return ImageDataset(self, rows, shape)
 
-    def thumbnail(self, number: int, side: int = 96) -> bytes:
-        """A small PNG of an image for people to look at; an array's values are stretched to grey or colour."""
+    def picture(self, number: int) -> Image.Image:
+        """An image for people to look at, in its own size; an array's values are stretched to grey or colour."""
         if self.given and self.array is not None:
-            image = as_picture(self.array[number])
-        else:
-            shown = decode(self.source(number))
-            image = Image.fromarray(shown[0] if shown.shape[0] == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0)))
+            return as_picture(self.array[number])
+        shown = decode(self.source(number))
+        return Image.fromarray(shown[0] if shown.shape[0] == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0)))
+
+    def thumbnail(self, number: int, side: int = 96) -> bytes:
+        """A small PNG of ``picture``."""
+        image = self.picture(number)
         image.thumbnail((side, side))
         buffer = io.BytesIO()
         image.save(buffer, "PNG", optimize=False)
