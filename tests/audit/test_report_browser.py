@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,7 @@ from errata.findings import Finding
 from errata.ledger import Ledger
 from errata.vouching import Vouched
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 LONG = "a_class_whose_name_is_long_and_without_any_space_in_it"
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs a browser: apt-get install chromium chromium-driver"
-)
 
 # Contrast of every visible text with what is behind it, as WCAG 2 reckons it; pictures of text apart.
 FAINT = """
@@ -53,17 +42,8 @@ return [...document.querySelectorAll('a, img:not([alt]), summary, [tabindex], se
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Any:
-    pytest.importorskip("selenium", reason="needs selenium (extra 'dev') to drive the browser")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*QUIET, "--window-size=1200,900", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+def browser(start_chromium) -> Any:
+    driver = start_chromium()
     yield driver
     driver.quit()
 

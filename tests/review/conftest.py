@@ -7,7 +7,6 @@ import csv
 import http.client
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -218,13 +217,6 @@ def _start() -> Callable[..., tuple[subprocess.Popen, str]]:
 
 # -- a browser --------------------------------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 
 class Page:
     """What a person does and sees."""
@@ -283,18 +275,7 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    pytest.importorskip("selenium", reason="needs selenium (extra 'dev') to drive the browser")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*QUIET, "--window-size=1200,900", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+def browser(start_chromium) -> Iterator[Browser]:
+    driver = start_chromium()
     yield Browser(driver)
     driver.quit()
